@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *err_text(int r)
+{
+    static const char *const verdicts[] = {
+        [E_TRUNCATED] = "input ends too early",
+        [E_MALFORMED] = "malformed",
+        [E_TOO_LARGE] = "too large",
+        [E_UNSUPPORTED] = "not supported",
+        [E_REPLAY] = "stored before",
+        [E_PENDING] = "in progress",
+        [E_FULL] = "busy",
+        [E_NO_ROOM] = "no room on the disk",
+        [E_DENIED] = "not allowed",
+        [E_GONE] = "not there",
+        [E_STOPPED] = "shutting down",
+    };
+
+    if (r == 0)
+        return "done";
+    if (r < 0) {
+        const char *text = strerrordesc_np(-r);
+        return text ? text : "unknown fault";
+    }
+    if ((size_t)r < sizeof verdicts / sizeof verdicts[0] && verdicts[r])
+        return verdicts[r];
+    return "unknown verdict";
+}
+
+void err_describe(int r, const struct err_at *at, char *ret_text, size_t size)
+{
+    const char *what = at && at->what ? at->what : err_text(r);
+    size_t offset = at ? at->offset : ERR_AT_UNKNOWN;
+    size_t item = at ? at->item : ERR_AT_UNKNOWN;
+    char where[64] = "";
+
+    if (offset != ERR_AT_UNKNOWN)
+        (void)snprintf(where, sizeof where, " at byte %zu", offset);
+    if (item != ERR_AT_UNKNOWN)
+        (void)snprintf(ret_text, size, "measurement %zu: %s%s", item, what, where);
+    else
+        (void)snprintf(ret_text, size, "%s%s", what, where);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Durations and sizes as people write them. Inside the programs time is always
+ * nanoseconds in a uint64_t, and a size is bytes.
+ */
+
+#include "common/err.h"
+#include "common/span.h"
+
+#include <stdint.h>
+
+#define USEC UINT64_C(1000)
+#define MSEC (USEC * 1000)
+#define SEC (MSEC * 1000)
+#define MINUTE (SEC * 60)
+#define HOUR (MINUTE * 60)
+#define DAY (HOUR * 24)
+
+/* Room for any text that units_print_* makes, terminator included. */
+#define UNITS_TEXT 32
+
+/**
+ * units_parse_duration() - `10s`, `250ms`, `1.5s`, `2h30m`, `1d`, `0`
+ *
+ * One or more numbers, each with one of the units ns, us, ms, s, m, h, d; a fraction
+ * is allowed, a number without unit only for 0.
+ *
+ * Return: 0 and the nanoseconds; E_MALFORMED; E_TOO_LARGE beyond 2^64-1.
+ */
+PC_MUST_CHECK int units_parse_duration(struct span text, uint64_t *ret_ns);
+
+/**
+ * units_parse_size() - `65536`, `64KiB`, `1MiB`, `2GB`, `1.5GiB`
+ *
+ * Units: B, KiB, MiB, GiB, TiB (powers of 1024; K, M, G, T mean the same), kB or KB,
+ * MB, GB, TB (powers of 1000); without a unit bytes.
+ *
+ * Return: 0 and the bytes; E_MALFORMED; E_TOO_LARGE beyond 2^64-1.
+ */
+PC_MUST_CHECK int units_parse_size(struct span text, uint64_t *ret_bytes);
+
+/* Decimal digits and nothing else. Return: 0; E_MALFORMED; E_TOO_LARGE. */
+PC_MUST_CHECK int units_parse_u64(struct span text, uint64_t *ret);
+
+/* The shortest exact form that the parsers above read back to the same value. */
+void units_print_duration(uint64_t ns, char ret_text[UNITS_TEXT]);
+void units_print_size(uint64_t bytes, char ret_text[UNITS_TEXT]);

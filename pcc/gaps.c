@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/gaps.h"
+
+#include "common/gap.h"
+#include "proto/wire.h"
+
+#include <assert.h>
+
+static const struct {
+    const char *kind;
+    const char *reason;
+} gap_words[GAP_IDS] = {
+    [GAP_MISSED] = {"missed", "the agent did not run when the ticks were due"},
+    [GAP_MOUNT] = {"mount", "a filesystem did not answer within the tick"},
+    [GAP_BEHIND] = {"dropped", "the sender was behind"},
+    [GAP_FULL] = {"dropped", "the queue was full"},
+    [GAP_REJECTED] = {"rejected", "the server refused it for good"},
+    [GAP_UNWRITTEN] = {"dropped", "the collection could not be written"},
+    [GAP_UNENCODED] = {"dropped", "no memory to encode it"},
+};
+
+struct gap_note gaps_of_batch(const struct batch *b)
+{
+    assert(b->n_items > 0);
+    uint64_t first = b->items[0].time_ns;
+    uint64_t last = b->items[b->n_items - 1].time_ns;
+
+    /* The wall clock may have been set back in between. */
+    return (struct gap_note){
+        .from_ns = first < last ? first : last,
+        .to_ns = first < last ? last : first,
+        .ticks = b->n_ticks,
+        .measurements = b->n_items,
+    };
+}
+
+static bool note_empty(const struct gap_note *note)
+{
+    return note->ticks == 0 && note->measurements == 0;
+}
+
+void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note)
+{
+    struct gap_note *to = &set->notes[id];
+
+    if (note_empty(note))
+        return;
+    if (note_empty(to)) {
+        *to = *note;
+        return;
+    }
+    if (note->from_ns < to->from_ns)
+        to->from_ns = note->from_ns;
+    if (note->to_ns > to->to_ns)
+        to->to_ns = note->to_ns;
+    to->ticks += note->ticks;
+    to->measurements += note->measurements;
+}
+
+void gaps_fold(struct gap_set *to, const struct gap_set *from)
+{
+    for (int id = 0; id < GAP_IDS; id++)
+        gaps_add(to, (enum gap_id)id, &from->notes[id]);
+}
+
+bool gaps_empty(const struct gap_set *set)
+{
+    for (int id = 0; id < GAP_IDS; id++) {
+        if (!note_empty(&set->notes[id]))
+            return false;
+    }
+    return true;
+}
+
+static int emit(const struct gap_note *note, enum gap_id id, struct batch *b,
+                uint64_t time_ns)
+{
+    struct gap gap = {
+        .kind = gap_words[id].kind,
+        .from_ns = note->from_ns,
+        .to_ns = note->to_ns,
+        .ticks = note->ticks,
+        .measurements = note->measurements,
+        .reason = gap_words[id].reason,
+    };
+    int r = batch_open(b, time_ns, SPAN(WIRE_SUBSYSTEM_PCC_GAP));
+    if (r)
+        return r;
+    r = gap_append_text(&gap, &b->bytes);
+    if (r) {
+        batch_cancel(b);
+        return r;
+    }
+    return batch_close(b);
+}
+
+void gaps_emit(struct gap_set *pending, struct gap_set *carried, struct batch *b,
+               uint64_t time_ns)
+{
+    for (int id = 0; id < GAP_IDS; id++) {
+        struct gap_note *note = &pending->notes[id];
+        if (note_empty(note) || emit(note, (enum gap_id)id, b, time_ns))
+            continue;
+        gaps_add(carried, (enum gap_id)id, note);
+        *note = (struct gap_note){0};
+    }
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Calls of libc that fail when a test says so. A test program that wants them links with
+ * the arguments in fault_link_args (tests/lib/meson.build). check allocates too: disarm
+ * before the first assertion.
+ */
+
+#include <stdbool.h>
+
+/* The nth (from 0) allocation after this call fails once. */
+void fault_arm(long nth);
+/* Return: did it happen? Nothing fails any more. */
+bool fault_disarm(void);
