@@ -4,42 +4,53 @@
 #include "common/json.h"
 #include "common/units.h"
 
-/* Seconds, with the fraction's trailing zeros left out. */
-static int append_seconds(uint64_t ns, struct buf *to)
-{
-    int digits = 9;
-    uint64_t fraction = ns % SEC;
+#include <inttypes.h>
+#include <stdio.h>
 
-    int r = buf_append_u64(to, ns / SEC);
-    if (r || fraction == 0)
+#define TIME_TEXT 32
+
+/* Seconds, without zeros at the end of the fraction. */
+static void print_time(uint64_t ns, char ret_text[TIME_TEXT])
+{
+    int n = snprintf(ret_text, TIME_TEXT, "%" PRIu64 ".%09" PRIu64, ns / SEC, ns % SEC);
+
+    while (ret_text[n - 1] == '0')
+        n--;
+    if (ret_text[n - 1] == '.')
+        n--;
+    ret_text[n] = 0;
+}
+
+static int append(const struct gap *g, struct buf *to)
+{
+    char from[TIME_TEXT];
+    char till[TIME_TEXT];
+
+    print_time(g->from_ns, from);
+    print_time(g->to_ns, till);
+    int r = buf_append(to, SPAN("{\"kind\":"));
+    if (r)
         return r;
-    for (; fraction % 10 == 0; fraction /= 10)
-        digits--;
-    return buf_printf(to, ".%0*llu", digits, (unsigned long long)fraction);
+    r = json_append_string(span_of_str(g->kind), to);
+    if (r)
+        return r;
+    r = buf_printf(to,
+                   ",\"from\":%s,\"to\":%s,\"ticks\":%" PRIu64
+                   ",\"measurements\":%" PRIu64 ",\"reason\":",
+                   from, till, g->ticks, g->measurements);
+    if (r)
+        return r;
+    r = json_append_string(span_of_str(g->reason), to);
+    if (r)
+        return r;
+    return buf_append_byte(to, '}');
 }
 
 int gap_append_text(const struct gap *g, struct buf *to)
 {
     size_t before = to->len;
-    int r = buf_append(to, SPAN("{\"kind\":"));
+    int r = append(g, to);
 
-    if (r == 0)
-        r = json_append_string(span_of_str(g->kind), to);
-    if (r == 0)
-        r = buf_append(to, SPAN(",\"from\":"));
-    if (r == 0)
-        r = append_seconds(g->from_ns, to);
-    if (r == 0)
-        r = buf_append(to, SPAN(",\"to\":"));
-    if (r == 0)
-        r = append_seconds(g->to_ns, to);
-    if (r == 0)
-        r = buf_printf(to, ",\"ticks\":%llu,\"measurements\":%llu,\"reason\":",
-                       (unsigned long long)g->ticks, (unsigned long long)g->measurements);
-    if (r == 0)
-        r = json_append_string(span_of_str(g->reason), to);
-    if (r == 0)
-        r = buf_append_byte(to, '}');
     if (r)
         buf_truncate(to, before);
     return r;

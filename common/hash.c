@@ -3,23 +3,23 @@
 
 #include "common/hash_internal.h"
 
+#include <threads.h>
+
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
-/* Little-endian, as SipHash and CRC-32C both read; memcpy for any alignment. */
-static uint64_t load_u64(const uint8_t *p)
+/* Least significant byte first, whatever the machine; compilers make it one load. */
+static uint64_t load_le64(const uint8_t *p)
 {
-    uint64_t v;
+    uint64_t value = 0;
 
-    memcpy(&v, p, sizeof v);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    v = __builtin_bswap64(v);
-#endif
-    return v;
+    for (unsigned i = 8; i > 0; i--)
+        value = value << 8 | p[i - 1];
+    return value;
 }
 
-static uint64_t rotl(uint64_t x, unsigned n)
+static uint64_t rotate_left(uint64_t x, unsigned n)
 {
     return x << n | x >> (64 - n);
 }
@@ -27,26 +27,26 @@ static uint64_t rotl(uint64_t x, unsigned n)
 static void sip_round(uint64_t v[4])
 {
     v[0] += v[1];
-    v[1] = rotl(v[1], 13) ^ v[0];
-    v[0] = rotl(v[0], 32);
     v[2] += v[3];
-    v[3] = rotl(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotl(v[3], 21) ^ v[0];
+    v[1] = rotate_left(v[1], 13) ^ v[0];
+    v[3] = rotate_left(v[3], 16) ^ v[2];
+    v[0] = rotate_left(v[0], 32) + v[3];
     v[2] += v[1];
-    v[1] = rotl(v[1], 17) ^ v[2];
-    v[2] = rotl(v[2], 32);
+    v[1] = rotate_left(v[1], 17) ^ v[2];
+    v[3] = rotate_left(v[3], 21) ^ v[0];
+    v[2] = rotate_left(v[2], 32);
 }
 
-static void sip_word(uint64_t v[4], uint64_t word)
+static void sip_block(uint64_t v[4], uint64_t block)
 {
-    v[3] ^= word;
+    v[3] ^= block;
     sip_round(v);
-    v[0] ^= word;
+    v[0] ^= block;
 }
 
 uint64_t hash_sip13(uint64_t k0, uint64_t k1, struct span bytes)
 {
+    /* "somepseudorandomlygeneratedbytes", as the paper has it. */
     uint64_t v[4] = {
         k0 ^ UINT64_C(0x736f6d6570736575),
         k1 ^ UINT64_C(0x646f72616e646f6d),
@@ -54,51 +54,70 @@ uint64_t hash_sip13(uint64_t k0, uint64_t k1, struct span bytes)
         k1 ^ UINT64_C(0x7465646279746573),
     };
     uint64_t last = (uint64_t)bytes.n << 56;
-    size_t at = 0;
 
-    for (; bytes.n - at >= 8; at += 8)
-        sip_word(v, load_u64(bytes.data + at));
-    for (size_t i = at; i < bytes.n; i++)
-        last |= (uint64_t)bytes.data[i] << 8 * (i - at);
-    sip_word(v, last);
+    while (bytes.n >= 8) {
+        sip_block(v, load_le64(bytes.data));
+        bytes = span_from(bytes, 8);
+    }
+    for (size_t i = 0; i < bytes.n; i++)
+        last |= (uint64_t)bytes.data[i] << (8 * i);
+    sip_block(v, last);
+
     v[2] ^= 0xff;
-    sip_round(v);
-    sip_round(v);
-    sip_round(v);
+    for (int i = 0; i < 3; i++)
+        sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-/* The reversed polynomial, a nibble at a time: small enough to check by eye, and only
- * for processors without the instruction. */
-uint32_t hash_crc32c_plain(uint32_t crc, struct span bytes)
-{
-    static const uint32_t nibbles[16] = {
-        0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
-        0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-        0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
-    };
+/* crc_table[k][b]: what byte b, with k zero bytes behind it, does to the remainder. */
+static uint32_t crc_table[8][256];
+static once_flag crc_table_once = ONCE_FLAG_INIT;
 
-    crc = ~crc;
-    for (size_t i = 0; i < bytes.n; i++) {
-        crc ^= bytes.data[i];
-        crc = crc >> 4 ^ nibbles[crc & 15];
-        crc = crc >> 4 ^ nibbles[crc & 15];
+static void make_crc_table(void)
+{
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t crc = b;
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
+        crc_table[0][b] = crc;
     }
+    for (uint32_t b = 0; b < 256; b++) {
+        for (int k = 1; k < 8; k++) {
+            uint32_t crc = crc_table[k - 1][b];
+            crc_table[k][b] = crc >> 8 ^ crc_table[0][crc & 0xff];
+        }
+    }
+}
+
+uint32_t hash_crc32c_by_table(uint32_t crc, struct span bytes)
+{
+    call_once(&crc_table_once, make_crc_table);
+    crc = ~crc;
+    while (bytes.n >= 8) {
+        uint64_t x = load_le64(bytes.data) ^ crc;
+        crc = 0;
+        for (unsigned i = 0; i < 8; i++)
+            crc ^= crc_table[7 - i][x >> (8 * i) & 0xff];
+        bytes = span_from(bytes, 8);
+    }
+    for (size_t i = 0; i < bytes.n; i++)
+        crc = crc >> 8 ^ crc_table[0][(crc ^ bytes.data[i]) & 0xff];
     return ~crc;
 }
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc,
-                                                               struct span bytes)
+__attribute__((target("sse4.2"))) static uint32_t crc32c_by_cpu(uint32_t crc,
+                                                                struct span bytes)
 {
     uint64_t wide = ~crc;
-    size_t at = 0;
 
-    for (; bytes.n - at >= 8; at += 8)
-        wide = _mm_crc32_u64(wide, load_u64(bytes.data + at));
+    while (bytes.n >= 8) {
+        wide = _mm_crc32_u64(wide, load_le64(bytes.data));
+        bytes = span_from(bytes, 8);
+    }
     crc = (uint32_t)wide;
-    for (; at < bytes.n; at++)
-        crc = _mm_crc32_u8(crc, bytes.data[at]);
+    for (size_t i = 0; i < bytes.n; i++)
+        crc = _mm_crc32_u8(crc, bytes.data[i]);
     return ~crc;
 }
 #endif
@@ -106,8 +125,9 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc,
 uint32_t hash_crc32c(uint32_t crc, struct span bytes)
 {
 #if defined(__x86_64__)
+    /* Only looks at a word that the compiler's runtime filled in before main(). */
     if (__builtin_cpu_supports("sse4.2"))
-        return crc32c_sse42(crc, bytes);
+        return crc32c_by_cpu(crc, bytes);
 #endif
-    return hash_crc32c_plain(crc, bytes);
+    return hash_crc32c_by_table(crc, bytes);
 }

@@ -80,12 +80,13 @@ int io_pread(int fd, void *ret_data, size_t n, uint64_t offset, size_t *ret_n)
     return 0;
 }
 
+/* Appends all that is left of a file. A buffer at its maximum can't take the byte that
+ * would tell whether this was the end, so that one goes elsewhere. */
 static int read_all(int fd, struct buf *ret)
 {
     for (;;) {
-        /* At its maximum the buffer can't take the byte that would tell the end. */
-        size_t room =
-            ret->max - ret->len < READ_AT_ONCE ? ret->max - ret->len : READ_AT_ONCE;
+        size_t left = ret->max - ret->len;
+        size_t room = left < READ_AT_ONCE ? left : READ_AT_ONCE;
         uint8_t probe;
         int r = buf_reserve(ret, room);
         if (r)
@@ -122,22 +123,28 @@ int io_sync_dir(int dir_fd)
     return fsync(dir_fd) == 0 ? 0 : -errno;
 }
 
+/* A left-over of a crash is removed, not written into: its permissions, or somebody who
+ * has it open, would outlive it. */
 static int write_aside(int dir_fd, const char *name, struct span bytes, unsigned mode)
 {
-    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (unlinkat(dir_fd, name, 0) != 0 && errno != ENOENT)
+        return -errno;
+    CLEANUP(io_close)
+    int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 
     if (fd < 0)
         return -errno;
+    if (fchmod(fd, mode) != 0) /* openat() leaves out what the umask says */
+        return -errno;
     int r = io_write(fd, bytes);
-    if (r == 0 && fsync(fd) != 0)
-        r = -errno;
-    io_close(&fd);
-    return r;
+    if (r)
+        return r;
+    return fsync(fd) == 0 ? 0 : -errno;
 }
 
 int io_replace_file(int dir_fd, const char *name, struct span bytes, unsigned mode)
 {
-    char aside[256];
+    char aside[NAME_MAX + 1];
 
     if (snprintf(aside, sizeof aside, "%s.new", name) >= (int)sizeof aside)
         return -ENAMETOOLONG;
@@ -145,54 +152,59 @@ int io_replace_file(int dir_fd, const char *name, struct span bytes, unsigned mo
     if (r == 0 && renameat(dir_fd, aside, dir_fd, name) != 0)
         r = -errno;
     if (r) {
-        (void)unlinkat(dir_fd, aside, 0); /* a left-over does no harm */
+        (void)unlinkat(dir_fd, aside, 0); /* the next call removes what stays */
         return r;
     }
     return io_sync_dir(dir_fd);
 }
 
-/* Syncs the folder that holds @path, which was just made. */
-static int sync_parent(const char *path)
+/* Makes the folder @name in the one that *fd is, unless it is there, and enters it. */
+static int enter(int *fd, const char *name)
 {
-    char parent[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) : 0;
+    int next = openat(*fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    memcpy(parent, path, n);
-    parent[n] = 0;
-    int fd = open(n ? parent : slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
+    if (next < 0 && errno == ENOENT) {
+        if (mkdirat(*fd, name, 0700) != 0 && errno != EEXIST)
+            return -errno;
+        /* An O_PATH descriptor can't be synced; reading is asked of the folder only
+         * here, as those above may be closed to us but for passing through. */
+        CLEANUP(io_close)
+        int here = openat(*fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (here < 0)
+            return -errno;
+        int r = io_sync_dir(here);
+        if (r)
+            return r;
+        next = openat(*fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (next < 0)
         return -errno;
-    int r = io_sync_dir(fd);
-    io_close(&fd);
-    return r;
-}
-
-static int make_dir(const char *path)
-{
-    if (mkdir(path, 0700) == 0)
-        return sync_parent(path);
-    return errno == EEXIST ? 0 : -errno;
+    io_close(fd);
+    *fd = next;
+    return 0;
 }
 
 int io_make_dirs(const char *path)
 {
-    char part[PATH_MAX];
-    size_t n = strlen(path);
+    const char *start = path[0] == '/' ? "/" : ".";
+    CLEANUP(io_close) int fd = -1;
 
-    if (n == 0 || n >= sizeof part)
-        return n ? -ENAMETOOLONG : -ENOENT;
-    memcpy(part, path, n + 1);
-    while (n > 1 && part[n - 1] == '/')
-        part[--n] = 0;
-    for (size_t i = 1; i < n; i++) {
-        if (part[i] != '/')
-            continue;
-        part[i] = 0;
-        int r = make_dir(part);
-        part[i] = '/';
+    if (path[0] == 0)
+        return -ENOENT;
+    fd = open(start, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
+        char name[NAME_MAX + 1];
+        size_t n = strcspn(at, "/");
+        if (n >= sizeof name)
+            return -ENAMETOOLONG;
+        memcpy(name, at, n);
+        name[n] = 0;
+        int r = enter(&fd, name);
         if (r)
             return r;
+        at += n;
     }
-    return make_dir(part);
+    return 0;
 }

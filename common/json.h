@@ -29,7 +29,8 @@ PC_MUST_CHECK int json_append_line(const struct measurement *m, struct buf *to);
  *
  * Return: 0; as the decoders in codec.h. The batch is unchanged but for 0.
  */
-PC_MUST_CHECK int json_decode_line(struct span line, struct batch *b, struct err_at *reterr_at);
+PC_MUST_CHECK int json_decode_line(struct span line, struct batch *b,
+                                   struct err_at *reterr_at);
 
 /* Appends @text as a JSON string, quotes included; invalid UTF-8 becomes U+FFFD. */
 PC_MUST_CHECK int json_append_string(struct span text, struct buf *to);

@@ -5,8 +5,8 @@
 #include "common/units.h"
 #include "common/utf8.h"
 
-#include <assert.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -14,35 +14,33 @@
 #include <unistd.h>
 
 #define LINE_BYTES 4096u
-/* Kept free at the end of a line for the mark that it was cut, and the newline. */
-#define ENDING_BYTES 4u
+#define CUT_MARK "\xe2\x80\xa6"
 
 const char *const log_level_names[] = {"TRACE",   "DEBUG", "INFO",
                                        "WARNING", "ERROR", NULL};
 
-/* Set before threads start, only read after. */
 static enum log_level lowest = LOG_INFO;
-static bool is_journal;
+static bool to_journal;
 
-struct line {
-    char text[LINE_BYTES];
-    size_t n;
-    bool cut;
-};
-
-void log_init(enum log_level level)
+/* JOURNAL_STREAM names the stream by device and inode, because children inherit the
+ * variable also where their stderr goes elsewhere (systemd.exec(5)). */
+static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat st;
     char own[64];
 
+    if (!stream || fstat(STDERR_FILENO, &st) != 0)
+        return false;
+    (void)snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev,
+                   (uintmax_t)st.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
+void log_init(enum log_level level)
+{
     lowest = level;
-    is_journal = false;
-    if (stream && fstat(STDERR_FILENO, &st) == 0) {
-        (void)snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev,
-                       (uintmax_t)st.st_ino);
-        is_journal = strcmp(stream, own) == 0;
-    }
+    to_journal = stderr_is_journal();
 }
 
 bool log_enabled(enum log_level level)
@@ -52,119 +50,148 @@ bool log_enabled(enum log_level level)
 
 struct span log_span_of_str(const char *s)
 {
-    return s ? span_of_str(s) : SPAN("");
+    return s ? span_of_str(s) : span_of(NULL, 0);
 }
 
-/* Adds bytes whole or, where they don't fit, not at all: the line is cut there. */
-static void add(struct line *l, const char *bytes, size_t n)
+/* A line in the making. What doesn't fit ends it, so that it is cut between pieces:
+ * pieces are characters and escapes, and thus never torn. */
+struct line {
+    char text[LINE_BYTES];
+    size_t n;
+    bool is_full;
+};
+
+static void put(struct line *l, const void *piece, size_t n)
 {
-    if (l->cut || n > LINE_BYTES - ENDING_BYTES - l->n) {
-        l->cut = true;
+    const size_t tail = sizeof CUT_MARK; /* its terminator's byte is the newline's */
+
+    if (n > sizeof l->text - tail - l->n)
+        l->is_full = true;
+    if (l->is_full)
         return;
-    }
-    memcpy(l->text + l->n, bytes, n);
+    memcpy(l->text + l->n, piece, n);
     l->n += n;
 }
 
-static void add_str(struct line *l, const char *s)
+static void put_str(struct line *l, const char *s)
 {
-    add(l, s, strlen(s));
+    put(l, s, strlen(s));
 }
 
-static bool is_bare(struct span s)
+static void put_head(struct line *l, enum log_level level)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t c = s.data[i];
-        if (c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=')
-            return false;
-    }
-    return s.n > 0;
-}
+    static const char *const priorities[] = {"<7>", "<7>", "<6>", "<4>", "<3>"};
+    uint64_t now_ns = clock_wall_ns();
+    time_t seconds = (time_t)(now_ns / SEC);
+    struct tm tm;
+    char text[64];
 
-/* Adds one character, escaped where it needs to be. Return: bytes of it. */
-static size_t add_character(struct line *l, struct span s)
-{
-    uint8_t c = s.data[0];
-    char escaped[8];
-
-    if (c == '"' || c == '\\') {
-        (void)snprintf(escaped, sizeof escaped, "\\%c", c);
-        add_str(l, escaped);
-        return 1;
-    }
-    if (c == '\n') {
-        add_str(l, "\\n");
-        return 1;
-    }
-    size_t n = 1;
-    if (c >= 0x80) {
-        struct span head = span_of(s.data, s.n < 4 ? s.n : 4);
-        size_t lead = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-        n = utf8_valid_prefix(head) >= lead ? lead : 0;
-    }
-    if (n == 0 || c < ' ' || c == 0x7f) {
-        (void)snprintf(escaped, sizeof escaped, "\\x%02x", c);
-        add_str(l, escaped);
-        return 1;
-    }
-    add(l, (const char *)s.data, n);
-    return n;
-}
-
-static void add_text(struct line *l, struct span s)
-{
-    if (is_bare(s)) {
-        while (s.n > 0 && !l->cut)
-            s = span_from(s, add_character(l, s));
+    if (to_journal) {
+        put_str(l, priorities[level]);
         return;
     }
-    add_str(l, "\"");
-    while (s.n > 0 && !l->cut)
-        s = span_from(s, add_character(l, s));
-    add_str(l, "\"");
+    gmtime_r(&seconds, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(text + n, sizeof text - n, ".%03uZ ", (unsigned)(now_ns % SEC / MSEC));
+    put_str(l, text);
+    put_str(l, log_level_names[level]);
+    put_str(l, " ");
 }
 
-static void add_field(struct line *l, const struct log_field *f)
+/* Escapes one byte. */
+static void put_escaped(struct line *l, uint8_t c)
+{
+    char text[8];
+
+    if (c == '\n')
+        (void)snprintf(text, sizeof text, "\\n");
+    else if (c == '"' || c == '\\')
+        (void)snprintf(text, sizeof text, "\\%c", c);
+    else
+        (void)snprintf(text, sizeof text, "\\x%02X", c);
+    put_str(l, text);
+}
+
+/* How many bytes the character at the start of valid UTF-8 has. */
+static size_t char_bytes(uint8_t first)
+{
+    if (first < 0x80)
+        return 1;
+    return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/* C0, DEL, and C1, which is C2 80 to C2 9F: terminals obey them. */
+static bool is_control(const uint8_t *c)
+{
+    return c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0);
+}
+
+static bool is_bare(struct span value)
+{
+    for (size_t i = 0; i < value.n; i++) {
+        uint8_t c = value.data[i];
+        if (c <= ' ' || c == '"' || c == '=' || c == '\\' || c >= 0x7f)
+            return false;
+    }
+    return value.n > 0;
+}
+
+/* Quotes the valid run that @value starts with. */
+static void put_valid(struct line *l, struct span value)
+{
+    while (value.n > 0 && !l->is_full) {
+        size_t n = char_bytes(value.data[0]);
+        if (is_control(value.data) || value.data[0] == '"' || value.data[0] == '\\') {
+            for (size_t i = 0; i < n; i++)
+                put_escaped(l, value.data[i]);
+        } else {
+            put(l, value.data, n);
+        }
+        value = span_from(value, n);
+    }
+}
+
+static void put_value(struct line *l, struct span value)
+{
+    /* No byte takes less than one of the line: what is beyond can't be in it. */
+    if (value.n > LINE_BYTES)
+        value.n = LINE_BYTES;
+    if (is_bare(value)) {
+        for (size_t i = 0; i < value.n; i++)
+            put(l, value.data + i, 1);
+        return;
+    }
+    put_str(l, "\"");
+    while (value.n > 0 && !l->is_full) {
+        size_t valid = utf8_valid_prefix(value);
+        put_valid(l, span_of(value.data, valid));
+        value = span_from(value, valid);
+        if (value.n > 0)
+            put_escaped(l, value.data[0]);
+        value = span_from(value, 1);
+    }
+    put_str(l, "\"");
+}
+
+static void put_field(struct line *l, const struct log_field *field)
 {
     char number[32];
 
-    add_str(l, " ");
-    add_str(l, f->key);
-    add_str(l, "=");
-    switch (f->type) {
+    put_str(l, " ");
+    put_str(l, field->key);
+    put_str(l, "=");
+    switch (field->type) {
+    case LOG_FIELD_SPAN:
+        put_value(l, field->span);
+        return;
     case LOG_FIELD_U64:
-        (void)snprintf(number, sizeof number, "%" PRIu64, f->u64);
-        add_str(l, number);
+        (void)snprintf(number, sizeof number, "%" PRIu64, field->u64);
         break;
     case LOG_FIELD_I64:
-        (void)snprintf(number, sizeof number, "%" PRId64, f->i64);
-        add_str(l, number);
-        break;
-    case LOG_FIELD_SPAN:
-        add_text(l, f->span);
+        (void)snprintf(number, sizeof number, "%" PRId64, field->i64);
         break;
     }
-}
-
-static void add_head(struct line *l, enum log_level level)
-{
-    static const char *const priorities[] = {"<7>", "<7>", "<6>", "<4>", "<3>"};
-    char date[32];
-    char head[64];
-    struct tm tm;
-
-    if (is_journal) {
-        add_str(l, priorities[level]);
-        return;
-    }
-    uint64_t now = clock_wall_ns();
-    time_t seconds = (time_t)(now / SEC);
-    const struct tm *done = gmtime_r(&seconds, &tm);
-    assert(done);
-    (void)strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", done);
-    (void)snprintf(head, sizeof head, "%s.%03uZ %s ", date, (unsigned)(now % SEC / MSEC),
-                   log_level_names[level]);
-    add_str(l, head);
+    put_str(l, number);
 }
 
 void log_emit(enum log_level level, const char *event, const struct log_field *fields)
@@ -172,32 +199,33 @@ void log_emit(enum log_level level, const char *event, const struct log_field *f
     struct line l;
 
     l.n = 0;
-    l.cut = false;
-    add_head(&l, level);
-    add_str(&l, "event=");
-    add_str(&l, event);
+    l.is_full = false;
+    put_head(&l, level);
+    put_str(&l, "event=");
+    put_str(&l, event);
     for (const struct log_field *f = fields; f->key; f++)
-        add_field(&l, f);
-    if (l.cut) {
-        memcpy(l.text + l.n, "\xe2\x80\xa6", 3);
-        l.n += 3;
+        put_field(&l, f);
+    if (l.is_full) {
+        memcpy(l.text + l.n, CUT_MARK, sizeof CUT_MARK - 1);
+        l.n += sizeof CUT_MARK - 1;
     }
     l.text[l.n++] = '\n';
-    /* Nobody is left to tell where stderr can't be written. */
-    ssize_t ignored = write(STDERR_FILENO, l.text, l.n);
-    (void)ignored;
+    /* When stderr can't be written there is nowhere left to say so, and a second try
+     * would tear the line: it is lost. */
+    ssize_t lost = write(STDERR_FILENO, l.text, l.n);
+    (void)lost;
 }
 
 bool log_limit_pass(struct log_limit *l, uint64_t now_ns, uint64_t *ret_suppressed)
 {
-    uint64_t next = l->next_ns;
+    uint64_t next_ns = l->next_ns;
 
-    if (now_ns < next ||
-        !__atomic_compare_exchange_n(&l->next_ns, &next, now_ns + l->every_ns, false,
-                                     __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    /* Of several threads at the same moment the one that moves the mark passes. */
+    if (now_ns < next_ns ||
+        !atomic_compare_exchange_strong(&l->next_ns, &next_ns, now_ns + l->every_ns)) {
         l->suppressed++;
         return false;
     }
-    *ret_suppressed = __atomic_exchange_n(&l->suppressed, 0, __ATOMIC_SEQ_CST);
+    *ret_suppressed = atomic_exchange(&l->suppressed, 0);
     return true;
 }

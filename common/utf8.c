@@ -1,85 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/utf8.h"
 
-#include <string.h>
+#include <assert.h>
 
-/* The bytes of the sequence at the front, by the table of RFC 3629 section 4; 0 if it is
- * none. */
-static size_t sequence(const uint8_t *p, size_t n)
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+/* What may follow a lead byte: how many bytes, and between what the first of them lies
+ * (the others between 80 and BF). Unicode 15, table 3-7. */
+struct sequence {
+    uint8_t n; /* bytes with the lead; 0: no lead byte */
+    uint8_t first;
+    uint8_t last;
+};
+
+static struct sequence sequence_of(uint8_t lead)
 {
-    uint8_t low = 0x80;
-    uint8_t high = 0xbf;
-    size_t length;
+    if (lead < 0xc2 || lead > 0xf4)
+        return (struct sequence){0};
+    if (lead < 0xe0)
+        return (struct sequence){2, 0x80, 0xbf};
+    if (lead < 0xf0)
+        return (struct sequence){3, lead == 0xe0 ? 0xa0 : 0x80,
+                                 lead == 0xed ? 0x9f : 0xbf};
+    return (struct sequence){4, lead == 0xf0 ? 0x90 : 0x80, lead == 0xf4 ? 0x8f : 0xbf};
+}
 
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        length = 2;
-    else if (p[0] >= 0xe0 && p[0] <= 0xef)
-        length = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-        length = 4;
-    else
+/* Bytes of the sequence beyond ASCII that starts at @at; 0 if it is none. */
+static size_t sequence_length(const uint8_t *at, size_t left)
+{
+    struct sequence s = sequence_of(at[0]);
+
+    if (s.n == 0 || s.n > left || at[1] < s.first || at[1] > s.last)
         return 0;
-    if (p[0] == 0xe0)
-        low = 0xa0; /* shorter forms exist */
-    else if (p[0] == 0xed)
-        high = 0x9f; /* surrogates */
-    else if (p[0] == 0xf0)
-        low = 0x90; /* shorter forms exist */
-    else if (p[0] == 0xf4)
-        high = 0x8f; /* above U+10FFFF */
-    if (n < length || p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < length; i++) {
-        if ((p[i] & 0xc0) != 0x80)
+    for (size_t i = 2; i < s.n; i++) {
+        if (at[i] < 0x80 || at[i] > 0xbf)
             return 0;
     }
-    return length;
+    return s.n;
 }
 
 size_t utf8_valid_prefix(struct span text)
 {
-    size_t at = 0;
+    size_t i = 0;
 
-    while (at < text.n) {
-        uint64_t eight;
-
-        if (text.n - at >= sizeof eight) {
-            memcpy(&eight, text.data + at, sizeof eight);
-            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
-                at += sizeof eight;
-                continue;
-            }
+    while (i < text.n) {
+        uint64_t eight = HIGH_BITS;
+        if (text.n - i >= sizeof eight)
+            memcpy(&eight, text.data + i, sizeof eight);
+        if ((eight & HIGH_BITS) == 0) {
+            i += sizeof eight;
+            continue;
         }
-        size_t n = sequence(text.data + at, text.n - at);
+        size_t n = text.data[i] < 0x80 ? 1 : sequence_length(text.data + i, text.n - i);
         if (n == 0)
             break;
-        at += n;
+        i += n;
     }
-    return at;
+    return i;
 }
 
 size_t utf8_encode(uint32_t scalar, uint8_t ret_bytes[4])
 {
+    assert(scalar <= 0x10ffff && (scalar < 0xd800 || scalar > 0xdfff));
     if (scalar < 0x80) {
         ret_bytes[0] = (uint8_t)scalar;
         return 1;
     }
-    if (scalar < 0x800) {
-        ret_bytes[0] = (uint8_t)(0xc0 | scalar >> 6);
-        ret_bytes[1] = (uint8_t)(0x80 | (scalar & 0x3f));
-        return 2;
+
+    size_t n = scalar < 0x800 ? 2 : scalar < 0x10000 ? 3 : 4;
+    static const uint8_t lead[] = {[2] = 0xc0, [3] = 0xe0, [4] = 0xf0};
+    for (size_t i = n - 1; i > 0; i--) {
+        ret_bytes[i] = (uint8_t)(0x80 | (scalar & 0x3f));
+        scalar >>= 6;
     }
-    if (scalar < 0x10000) {
-        ret_bytes[0] = (uint8_t)(0xe0 | scalar >> 12);
-        ret_bytes[1] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
-        ret_bytes[2] = (uint8_t)(0x80 | (scalar & 0x3f));
-        return 3;
-    }
-    ret_bytes[0] = (uint8_t)(0xf0 | scalar >> 18);
-    ret_bytes[1] = (uint8_t)(0x80 | (scalar >> 12 & 0x3f));
-    ret_bytes[2] = (uint8_t)(0x80 | (scalar >> 6 & 0x3f));
-    ret_bytes[3] = (uint8_t)(0x80 | (scalar & 0x3f));
-    return 4;
+    ret_bytes[0] = (uint8_t)(lead[n] | scalar);
+    return n;
 }
