@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The committer: one thread that takes all batches that wait, appends them to the log,
+ * syncs once, and settles everyone: group commit.
+ *
+ * What can go wrong, and what then:
+ *   a write or sync of the log fails   it is never repeated as if it had not been: what
+ *                                      it covered is settled with E_NO_ROOM or -EIO, the
+ *                                      offsets and keys are taken back, and a new log
+ *                                      begins that says how far the old one counts
+ *   no new log can be begun            without room or read-only it is tried each second,
+ *                                      after any other error only a restart helps;
+ * batches are settled with E_NO_ROOM or -EIO meanwhile With STORE_SYNC_INTERVAL batches
+ * are settled once written and kept in memory until synced: a failed sync then writes
+ * them again, into the new log.
+ */
+
+#include "pcd/dayfile.h"
+#include "pcd/filer.h"
+#include "pcd/job.h"
+#include "pcd/store.h"
+
+struct commit_conf {
+    int log_fd;             /* the folder log/, borrowed */
+    struct dayfiles *files; /* borrowed, as are the next three */
+    struct keys *keys;
+    struct filer *filer;
+    struct admit *admit;
+    uint64_t first_number; /* of the log to begin with */
+    uint64_t log_bytes;    /* a log at least this long is followed by another */
+    uint64_t gather_ns;
+    enum store_sync sync;
+    struct store_observer observer;
+};
+
+struct commit_counts {
+    uint64_t queued_jobs;
+    uint64_t queued_bytes; /* of lines not settled yet, or not synced */
+    uint64_t log_total;    /* bytes of log written since start */
+    uint64_t groups;
+    uint64_t syncs;
+    uint64_t sync_failures;
+    bool log_failed;  /* there is no log to write to */
+    bool beyond_help; /* and none will be begun before a restart */
+};
+
+struct commit;
+
+/* Begins the first log and starts the thread. Return: 0, and gives *ret for
+ * commit_free(); -errno. */
+PC_MUST_CHECK int commit_new(const struct commit_conf *conf, struct commit **ret);
+
+/* As store_push(). Any thread. */
+void commit_push(struct commit *c, struct job *j);
+
+/* Settles what was pushed and ends the thread; later pushes are settled with E_STOPPED
+ * by the thread that pushes. */
+void commit_stop(struct commit *c);
+/* Frees a stopped one; takes NULL. */
+void commit_free(struct commit *c);
+
+/* Any thread. */
+void commit_count(const struct commit *c, struct commit_counts *ret);

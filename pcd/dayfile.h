@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The day files, data/HOST/2026-11-22.jsonl: which exist, where the next batch of each
+ * goes, and a limited number of them held open.
+ *
+ * Thread: the committer gets files and hands out offsets; the filer (recovery before
+ * there is one) writes, syncs and forgets them. A file is forgotten only when nobody
+ * holds it, so what the committer holds stays valid.
+ */
+
+#include "common/err.h"
+#include "common/span.h"
+#include "proto/limits.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* A host's folder name is at most this long. */
+#define DAYFILE_HOST_BYTES 200u
+/* HOST/2026-11-22.jsonl with its terminator. */
+#define DAYFILE_PATH_BYTES (DAYFILE_HOST_BYTES + 32u)
+
+struct dayfile {
+    uint8_t identifier[LIMIT_IDENTIFIER_BYTES];
+    size_t identifier_n;
+    uint32_t day;
+
+    _Atomic uint32_t holders; /* gets that were not put yet */
+
+    /* The committer's. */
+    uint64_t next_offset; /* where the next batch goes */
+
+    /* The filer's. */
+    int fd;                /* -1 while closed */
+    bool dirty;            /* written since the last sync */
+    bool entry_synced;     /* its folder entries are durable */
+    bool behind;           /* records of it in the log may be missing in it */
+    struct dayfile *older; /* the open files, last used first */
+    struct dayfile *newer;
+    bool is_marked; /* in the list of files that are dirty or behind */
+    struct dayfile *marked_next;
+    struct job *todo; /* jobs to write, in order */
+    struct job *todo_last;
+    struct dayfile *todo_next; /* the files that have jobs to write */
+
+    /* The table's, guarded by its lock. */
+    struct dayfile *chain;
+    bool used; /* since dayfiles_trim() last looked */
+};
+
+struct dayfiles;
+
+/**
+ * dayfile_host_name() - an identifier as the name of a folder
+ *
+ * All but [A-Za-z0-9._-] becomes %XX, a dot at the front too; a name over
+ * DAYFILE_HOST_BYTES is cut and ends in `~` and a hash of the identifier.
+ */
+void dayfile_host_name(struct span identifier, char ret_name[DAYFILE_HOST_BYTES + 1]);
+
+/* The path below data/ of an identifier's file of a day. */
+void dayfile_path(struct span identifier, uint32_t day,
+                  char ret_path[DAYFILE_PATH_BYTES]);
+
+/**
+ * dayfiles_new() - an empty table
+ * @data_fd:  the folder data/, borrowed for the life of the table
+ * @max_open: files held open at the most, at least 1
+ *
+ * Return: 0, and gives *ret for dayfiles_free(); -ENOMEM.
+ */
+PC_MUST_CHECK int dayfiles_new(int data_fd, uint64_t max_open, struct dayfiles **ret);
+/* Closes the files without a sync; takes NULL. */
+void dayfiles_free(struct dayfiles *d);
+
+/**
+ * dayfile_get() - the file of a host and a day, held until dayfile_put()
+ *
+ * One that isn't known yet is looked up on the disk for its size; it is not created.
+ * Thread: the committer.
+ *
+ * Return: 0; -errno.
+ */
+PC_MUST_CHECK int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
+                              struct dayfile **ret);
+/* Ends a hold. Any thread. */
+void dayfile_put(struct dayfile *f);
+
+/**
+ * dayfile_write() - write pieces at an offset, creating folder and file if need be
+ * @parts: borrows; changed while working
+ *
+ * Return: 0, and the file is dirty; -errno, and it is behind.
+ */
+PC_MUST_CHECK int dayfile_write(struct dayfiles *d, struct dayfile *f,
+                                struct iovec *parts, size_t n_parts, uint64_t offset);
+
+/* The size of the file on disk. Return: 0; -errno. */
+PC_MUST_CHECK int dayfile_size(struct dayfiles *d, struct dayfile *f, uint64_t *ret);
+
+/**
+ * dayfiles_sync() - make everything durable that was written: files, then their folders
+ *
+ * Return: 0; -errno of the last that failed: such files are behind, for what the kernel
+ *         could not write it may have dropped; the others were synced all the same.
+ */
+PC_MUST_CHECK int dayfiles_sync(struct dayfiles *d);
+
+/* Says that records of a file stand in the log only. */
+void dayfile_mark_behind(struct dayfiles *d, struct dayfile *f);
+/* Is any file behind? */
+bool dayfiles_behind(const struct dayfiles *d);
+/* Says that every file that was behind has all records again. */
+void dayfiles_caught_up(struct dayfiles *d);
+
+/* Forgets the files that nobody holds, that need nothing, and that nobody asked for
+ * since the last call. */
+void dayfiles_trim(struct dayfiles *d);
+
+/* A file that dayfile_get() gave before and that is not forgotten, without a hold; else
+ * NULL. Thread: the filer. */
+struct dayfile *dayfile_find(struct dayfiles *d, struct span identifier, uint32_t day);
+
+uint64_t dayfiles_open_count(const struct dayfiles *d);

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+
+/* pcd: start and stop order, and the signals in between. */
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "common/version.h"
+#include "pcd/auth.h"
+#include "pcd/hosts.h"
+#include "pcd/options.h"
+#include "pcd/server.h"
+#include "pcd/stats.h"
+#include "pcd/store.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <msgpack.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define EXIT_USAGE 2
+#define HOSTS_MAX 100000u
+#define HOW_TO_MAKE_KEYS "umask 077; head -c 24 /dev/urandom | base64 > "
+
+/* Everything that lives as long as the program. */
+struct pcd {
+    struct pcd_conf conf;
+    struct admit admit;
+    struct stats stats;
+    struct log_limit two_sessions;
+    struct auth *auth;
+    struct hosts *hosts;
+    struct service service;
+    struct server *server;
+};
+
+static void complain(const char *what, const char *which, const char *why)
+{
+    (void)fprintf(stderr, "pcd: %s %s: %s\n", what, which, why);
+}
+
+/* Blocks the signals that main takes, in all threads that come, and SIGPIPE, which
+ * nobody takes: writing to a connection that has gone is an error like others. */
+static void block_signals(sigset_t *ret)
+{
+    sigset_t blocked;
+
+    (void)sigemptyset(ret);
+    (void)sigaddset(ret, SIGTERM);
+    (void)sigaddset(ret, SIGINT);
+    (void)sigaddset(ret, SIGHUP);
+    blocked = *ret;
+    (void)sigaddset(&blocked, SIGPIPE);
+    (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
+}
+
+/* Return: 0; as auth_load(), with the reason in words. */
+static int load_keys(struct pcd *p, char *reterr_text, size_t size)
+{
+    struct auth_file file;
+    int r = auth_load(p->auth, p->conf.apikeys_path, &file);
+
+    if (r == E_MALFORMED)
+        (void)snprintf(
+            reterr_text, size,
+            "line %zu is no key: expected 1 to %u printable characters, no blanks",
+            file.line, AUTH_KEY_BYTES);
+    else if (r)
+        (void)snprintf(reterr_text, size, "%s",
+                       r == E_GONE ? "there is no key in it" : err_text(r));
+    if (r)
+        return r;
+    log_event(LOG_INFO, "keys_loaded", LOG_STR("file", p->conf.apikeys_path),
+              LOG_U64("keys", file.n_keys));
+    if (file.n_weak > 0)
+        log_event(LOG_WARNING, "keys_weak", LOG_U64("keys", file.n_weak),
+                  LOG_STR("reason", "shorter than 16 characters"));
+    return 0;
+}
+
+static int start_keys(struct pcd *p)
+{
+    const char *path = p->conf.apikeys_path;
+    char text[160];
+    int r = auth_new(&p->auth);
+
+    if (r) {
+        complain("can't", "begin", err_text(r));
+        return r;
+    }
+    r = load_keys(p, text, sizeof text);
+    if (r == -ENOENT || r == E_GONE)
+        (void)fprintf(stderr, "pcd: no key in %s; make one: %s%s\n", path,
+                      HOW_TO_MAKE_KEYS, path);
+    else if (r)
+        complain("can't use", path, text);
+    return r;
+}
+
+/* A set that can't be used is logged, and the old one stays. */
+static void reload_keys(struct pcd *p)
+{
+    char text[160];
+
+    if (load_keys(p, text, sizeof text))
+        log_event(LOG_ERROR, "keys_not_reloaded", LOG_STR("file", p->conf.apikeys_path),
+                  LOG_STR("reason", text));
+}
+
+static void count_sync(void *arg, uint64_t duration_ns)
+{
+    stats_observe(arg, STATS_SYNC, duration_ns);
+}
+
+static int start_store(struct pcd *p, struct store_conf *conf)
+{
+    const struct store_observer observer = {.synced = count_sync, .arg = &p->stats};
+    struct store_counts counts;
+    const char *what = "";
+
+    *conf = (struct store_conf){
+        .home = p->conf.home_path,
+        .sync = (enum store_sync)p->conf.sync,
+        .gather_ns = p->conf.gather_ns,
+        .log_max = p->conf.log_max,
+        .disk_reserve = p->conf.disk_reserve,
+        .keys_keep_ns = p->conf.keys_keep_ns,
+        .checkpoint_ns = p->conf.checkpoint_ns,
+        .files_max = p->conf.files_max,
+        .admit = &p->admit,
+    };
+    int r = store_open(conf, &observer, &p->service.store, &what);
+    if (r) {
+        (void)fprintf(stderr, "pcd: can't open the store in %s: %s: %s\n",
+                      p->conf.home_path, what,
+                      r == E_PENDING ? "another pcd has it" : err_text(r));
+        return r;
+    }
+    store_count(p->service.store, &counts);
+    log_event(LOG_INFO, "store_open", LOG_STR("home", p->conf.home_path),
+              LOG_U64("recovered_records", counts.recovery.records),
+              LOG_U64("recovered_bytes", counts.recovery.bytes),
+              LOG_U64("damaged_bytes", counts.recovery.damaged),
+              LOG_MS("duration_ms", counts.recovery.duration_ns));
+    return 0;
+}
+
+static int start(struct pcd *p, struct store_conf *store_conf)
+{
+    const uint64_t seed[2] = {clock_random_u64(), clock_random_u64()};
+    const char *what = "";
+
+    p->admit.max_bytes = p->conf.queue_max;
+    p->two_sessions.every_ns = MINUTE;
+    int r = start_keys(p);
+    if (r)
+        return r;
+    r = hosts_new(HOSTS_MAX, seed, &p->hosts);
+    if (r) {
+        complain("can't", "begin", err_text(r));
+        return r;
+    }
+    p->service = (struct service){
+        .conf = &p->conf,
+        .auth = p->auth,
+        .admit = &p->admit,
+        .hosts = p->hosts,
+        .stats = &p->stats,
+        .two_sessions = &p->two_sessions,
+        .start_s = clock_wall_ns() / SEC,
+    };
+    r = start_store(p, store_conf);
+    if (r)
+        return r;
+    r = server_start(&p->service, &p->server, &what);
+    if (r)
+        (void)fprintf(stderr, "pcd: can't serve on %s: %s: %s\n", p->conf.listen, what,
+                      err_text(r));
+    return r;
+}
+
+/* Until it is time to stop. */
+static void serve(struct pcd *p, const sigset_t *signals)
+{
+    for (;;) {
+        int signal_number = sigwaitinfo(signals, NULL);
+
+        if (signal_number == SIGHUP) {
+            reload_keys(p);
+        } else if (signal_number > 0) {
+            log_event(LOG_INFO, "stopping", LOG_I64("signal", signal_number));
+            return;
+        }
+    }
+}
+
+/* Ends what was started, whatever that is. Return: 0; -errno of the last checkpoint. */
+static int stop(struct pcd *p)
+{
+    server_stop(p->server);
+    int r = store_close(p->service.store);
+    if (r)
+        log_event(LOG_ERROR, "checkpoint_failed", LOG_RESULT("reason", r));
+    hosts_free(p->hosts);
+    auth_free(p->auth);
+    return r;
+}
+
+static int run(struct pcd *p)
+{
+    struct store_conf store_conf;
+    sigset_t signals;
+
+    block_signals(&signals);
+    log_init((enum log_level)p->conf.log_level);
+    int r = start(p, &store_conf);
+    if (r == 0)
+        serve(p, &signals);
+    int stopped = stop(p);
+    if (r || stopped)
+        return EXIT_FAILURE;
+    log_event(LOG_INFO, "stopped");
+    return EXIT_SUCCESS;
+}
+
+/* What is to be done with the options that were given. Return: main's result. */
+static int act(const struct opt_program *program, struct pcd *p,
+               const struct opt_state *state, enum opt_action action)
+{
+    const char *text;
+
+    if (action == OPT_HELP) {
+        opt_help(program, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (action == OPT_VERSION) {
+        (void)fputs(program->version, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (options_finish(&p->conf, getenv("HOME"), &text)) {
+        (void)fprintf(stderr, "pcd: %s\n", text);
+        return EXIT_USAGE;
+    }
+    if (action == OPT_CHECK) {
+        opt_print(program, &p->conf, state, stdout);
+        return EXIT_SUCCESS;
+    }
+    return run(p);
+}
+
+int main(int argc, char *argv[])
+{
+    struct opt_program program = options_program;
+    struct opt_state state = {0};
+    struct pcd p = {0};
+    enum opt_action action;
+    char version[256];
+
+    (void)snprintf(version, sizeof version,
+                   "pcd " VERSION " (revision " VERSION_REVISION ", built " VERSION_BUILT
+                   ")\nlibmicrohttpd %s, zlib %s, msgpack-c %s\n",
+                   MHD_get_version(), zlibVersion(), msgpack_version());
+    program.version = version;
+    int r = opt_load(&program, argc, argv, environ, &p.conf, &state, &action);
+    (void)fwrite(state.warnings.data, 1, state.warnings.len, stderr);
+    if (r)
+        (void)fprintf(stderr, "pcd: %s\n", state.error);
+    int result = r ? EXIT_USAGE : act(&program, &p, &state, action);
+    options_done(&p.conf);
+    opt_done(&state);
+    return result;
+}

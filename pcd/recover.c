@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcd/recover.h"
+
+#include "common/clock.h"
+#include "common/gap.h"
+#include "common/io.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "pcd/log_reader.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 4096u
+
+struct recover {
+    int log_fd;
+    struct dayfiles *files;
+    struct keys *keys;
+    struct store_recovery found;
+    uint64_t last_arrival_ns; /* of the record applied last */
+};
+
+/* A pcd/gap measurement as a line of a collection. */
+static int gap_line(const struct gap *gap, struct buf *ret)
+{
+    CLEANUP(buf_done) struct buf text;
+
+    buf_init(&text, LINE_MAX_BYTES);
+    int r = gap_append_text(gap, &text);
+    if (r)
+        return r;
+    struct measurement m = {
+        .time_ns = gap->to_ns,
+        .subsystem = SPAN(WIRE_SUBSYSTEM_PCD_GAP),
+        .text = buf_span(&text),
+    };
+    return json_append_line(&m, ret);
+}
+
+static int write_all(struct recover *v, struct dayfile *f, struct span bytes,
+                     uint64_t offset)
+{
+    struct iovec part = {(void *)(uintptr_t)bytes.data, bytes.n};
+
+    return bytes.n ? dayfile_write(v->files, f, &part, 1, offset) : 0;
+}
+
+/*
+ * Fills a hole of a day file: lines that a damaged record held were not written before
+ * the crash. Its size is known to the byte, so a gap measurement goes right there, padded
+ * with blanks; a hole too small for one becomes a blank line.
+ */
+static int fill_hole(struct recover *v, struct dayfile *f, uint64_t from, uint64_t to,
+                     uint64_t arrival_ns)
+{
+    CLEANUP(buf_done) struct buf line;
+    struct gap gap = {
+        .kind = "damaged",
+        .from_ns = v->last_arrival_ns ? v->last_arrival_ns : arrival_ns,
+        .to_ns = arrival_ns,
+        .reason = "the log was damaged where measurements of this host stood",
+    };
+
+    buf_init(&line, LINE_MAX_BYTES);
+    int r = gap_line(&gap, &line);
+    if (r)
+        return r;
+    if (line.len > to - from)
+        buf_reset(&line);
+    else
+        buf_truncate(&line, line.len - 1); /* its newline comes after the padding */
+    r = write_all(v, f, buf_span(&line), from);
+
+    uint8_t blanks[4096];
+    memset(blanks, ' ', sizeof blanks);
+    for (uint64_t at = from + line.len; r == 0 && at < to - 1;) {
+        size_t n = to - 1 - at < sizeof blanks ? (size_t)(to - 1 - at) : sizeof blanks;
+
+        r = write_all(v, f, span_of(blanks, n), at);
+        at += n;
+    }
+    return r ? r : write_all(v, f, SPAN("\n"), to - 1);
+}
+
+static int apply(struct recover *v, const struct log_record *rec)
+{
+    struct dayfile *f;
+    uint64_t size;
+
+    int r = dayfile_get(v->files, rec->identifier, rec->day, &f);
+    if (r)
+        return r;
+    r = dayfile_size(v->files, f, &size);
+    if (r == 0 && size < rec->file_offset)
+        r = fill_hole(v, f, size, rec->file_offset, rec->arrival_ns);
+    if (r == 0)
+        r = write_all(v, f, rec->lines, rec->file_offset);
+    if (r == 0 && rec->has_key)
+        r = keys_store(v->keys, rec->identifier, &rec->key, rec->arrival_ns);
+    if (f->next_offset < rec->file_offset + rec->lines.n)
+        f->next_offset = rec->file_offset + rec->lines.n;
+    dayfile_put(f);
+    v->last_arrival_ns = rec->arrival_ns;
+    v->found.records++;
+    return r;
+}
+
+/* Is there a whole record behind @bad whose group began later? The reader stands at a
+ * whole record. Return: 0; E_GONE; -errno. The reader's place is lost. */
+static int find_later_group(struct log_reader *r, uint64_t bad)
+{
+    struct log_record rec;
+
+    for (;;) {
+        int res = log_read(r, &rec);
+
+        if (res == 0 && rec.group > bad)
+            return 0;
+        if (res == E_MALFORMED)
+            res = log_find(r, &rec);
+        if (res)
+            return res;
+    }
+}
+
+/*
+ * The reader stands where no whole record is. Decides what that means.
+ * Return: 0: damage, and the reader stands at the next whole record; E_GONE: the tail,
+ * or damage with nothing whole behind it; -errno.
+ */
+static int judge(struct recover *v, struct log_reader *r, bool acknowledged,
+                 bool *ret_damaged)
+{
+    struct log_record rec;
+    uint64_t bad = r->offset;
+
+    int found = log_find(r, &rec);
+    if (found < 0)
+        return found;
+    uint64_t whole = found == 0 ? r->offset : r->end;
+    if (!acknowledged) {
+        int res = found == 0 ? find_later_group(r, bad) : E_GONE;
+        if (res) {
+            r->offset = bad; /* of the group that was being written: never answered */
+            return res;
+        }
+    }
+    r->offset = whole;
+    v->found.damaged += whole - bad;
+    *ret_damaged = true;
+    return found;
+}
+
+/* Applies one log; @acknowledged: all up to the reader's end was promised. */
+static int apply_log(struct recover *v, struct log_reader *r, bool acknowledged,
+                     bool *ret_damaged)
+{
+    struct log_record rec;
+    uint64_t begun = r->offset;
+    int res;
+
+    for (;;) {
+        res = log_read(r, &rec);
+        if (res == 0 && rec.type == LOG_BATCH)
+            res = apply(v, &rec);
+        else if (res == E_MALFORMED)
+            res = judge(v, r, acknowledged, ret_damaged);
+        if (res)
+            break;
+    }
+    v->found.bytes += r->offset - begun;
+    return res == E_GONE ? 0 : res;
+}
+
+/* Notes the damage where nobody's day file need have a hole. */
+static int note_damage(struct recover *v)
+{
+    CLEANUP(buf_done) struct buf line;
+    struct dayfile *f;
+    uint64_t now = clock_wall_ns();
+    uint64_t size;
+    char reason[128];
+    struct gap gap = {.kind = "damaged", .from_ns = now, .to_ns = now, .reason = reason};
+
+    (void)snprintf(reason, sizeof reason, "%llu bytes of the log were damaged",
+                   (unsigned long long)v->found.damaged);
+    buf_init(&line, LINE_MAX_BYTES);
+    int r = gap_line(&gap, &line);
+    if (r)
+        return r;
+    r = dayfile_get(v->files, SPAN(RECOVER_IDENTIFIER), (uint32_t)(now / DAY), &f);
+    if (r)
+        return r;
+    r = dayfile_size(v->files, f, &size);
+    if (r == 0)
+        r = write_all(v, f, buf_span(&line), size);
+    if (r == 0)
+        f->next_offset = size + line.len;
+    dayfile_put(f);
+    return r;
+}
+
+static int keep_as_bad(struct recover *v, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    char bad[LOG_NAME_BYTES + 8];
+
+    log_name(number, name);
+    (void)snprintf(bad, sizeof bad, "%s.bad", name);
+    if (renameat(v->log_fd, name, v->log_fd, bad) != 0)
+        return -errno;
+    log_event(LOG_ERROR, "log_damaged", LOG_U64("log", number), LOG_STR("kept_as", bad));
+    return 0;
+}
+
+/* Applies the logs from @from on; those that are damaged are marked. */
+static int apply_all(struct recover *v, const uint64_t *numbers, size_t n,
+                     struct log_position from, bool *damaged)
+{
+    int res = 0;
+
+    for (size_t i = 0; i < n && res == 0; i++) {
+        struct log_reader r;
+        uint64_t length;
+        uint64_t offset = numbers[i] == from.number ? from.offset : 0;
+
+        if (numbers[i] < from.number)
+            continue; /* a checkpoint covers it; only its deletion was cut short */
+        res = log_acknowledged(v->log_fd, numbers[i], i + 1 < n ? numbers[i + 1] : 0,
+                               &length);
+        if (res < 0)
+            break;
+        bool acknowledged = res == 0;
+        res = log_reader_open(v->log_fd, (struct log_position){numbers[i], offset}, &r);
+        if (res)
+            break;
+        if (acknowledged && length < r.end)
+            r.end = length;
+        res = apply_log(v, &r, acknowledged, &damaged[i]);
+        log_reader_done(&r);
+    }
+    return res;
+}
+
+/* Everything applied is made durable; then the logs can go. */
+static int settle(struct recover *v, const uint64_t *numbers, size_t n, uint64_t next,
+                  const bool *damaged)
+{
+    int r = v->found.damaged ? note_damage(v) : 0;
+
+    if (r == 0)
+        r = dayfiles_sync(v->files);
+    if (r == 0)
+        r = keys_checkpoint(v->keys, (struct log_position){next, 0}, clock_wall_ns());
+    for (size_t i = 0; i < n && r == 0; i++) {
+        char name[LOG_NAME_BYTES];
+
+        log_name(numbers[i], name);
+        if (damaged[i])
+            r = keep_as_bad(v, numbers[i]);
+        else if (unlinkat(v->log_fd, name, 0) != 0)
+            r = -errno;
+    }
+    return r ? r : io_sync_dir(v->log_fd);
+}
+
+int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
+                struct log_position from, uint64_t *ret_next_number,
+                struct store_recovery *ret)
+{
+    struct recover v = {.log_fd = log_fd, .files = files, .keys = keys};
+    uint64_t begun = clock_monotonic_ns();
+    uint64_t *numbers;
+    uint64_t max;
+    size_t n;
+
+    int r = log_list(log_fd, &numbers, &n, &max);
+    if (r)
+        return r;
+    bool *damaged = calloc(n + 1, sizeof *damaged);
+    if (!damaged) {
+        free(numbers);
+        return -ENOMEM;
+    }
+    uint64_t next = (max > from.number ? max : from.number) + 1;
+    r = apply_all(&v, numbers, n, from, damaged);
+    if (r == 0)
+        r = settle(&v, numbers, n, next, damaged);
+    free(numbers);
+    free(damaged);
+    if (r)
+        return r;
+    v.found.duration_ns = clock_monotonic_ns() - begun;
+    *ret_next_number = next;
+    *ret = v.found;
+    return 0;
+}

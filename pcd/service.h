@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What every request needs of the rest of pcd; made by main, borrowed by all. */
+
+#include "common/log.h"
+#include "pcd/admit.h"
+
+#include <stdbool.h>
+
+struct service {
+    const struct pcd_conf *conf;
+    struct auth *auth;
+    struct admit *admit;
+    struct hosts *hosts;
+    struct stats *stats;
+    struct store *store;
+    struct log_limit *two_sessions; /* holds down the lines about cloned images */
+    uint64_t start_s;               /* since the Unix epoch */
+    _Atomic bool stops;             /* requests that begin get 503 */
+};

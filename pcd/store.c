@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcd/store.h"
+
+#include "common/clock.h"
+#include "common/io.h"
+#include "common/units.h"
+#include "pcd/commit.h"
+#include "pcd/dayfile.h"
+#include "pcd/filer.h"
+#include "pcd/recover.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+/* How old the answer of statvfs may be that store_room() goes by. */
+#define ROOM_NS (250 * MSEC)
+#define LOG_BYTES_MAX (64 * MIB)
+#define LOG_BYTES_MIN MIB
+#define SESSIONS_IN_MEMORY 200000u
+
+struct store {
+    struct store_conf conf;
+    int home_fd;
+    int lock_fd;
+    int log_fd;
+    int data_fd;
+    uint64_t log_bytes; /* of one log file */
+    struct keys *keys;
+    struct dayfiles *files;
+    struct filer *filer;
+    struct commit *commit;
+    struct store_recovery recovery;
+    _Atomic bool draining;
+
+    _Atomic uint64_t room_at_ns; /* when free_bytes was asked for */
+    _Atomic uint64_t free_bytes;
+};
+
+static int open_dir(int at_fd, const char *name, int *ret_fd)
+{
+    if (mkdirat(at_fd, name, 0700) != 0 && errno != EEXIST)
+        return -errno;
+    *ret_fd = openat(at_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *ret_fd < 0 ? -errno : 0;
+}
+
+static int lock_home(struct store *s)
+{
+    s->lock_fd = openat(s->home_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (s->lock_fd < 0)
+        return -errno;
+    if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return errno == EWOULDBLOCK ? E_PENDING : -errno;
+    return 0;
+}
+
+static int open_home(struct store *s)
+{
+    int r = io_make_dirs(s->conf.home);
+    if (r)
+        return r;
+    s->home_fd = open(s->conf.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->home_fd < 0)
+        return -errno;
+    r = lock_home(s);
+    if (r == 0)
+        r = open_dir(s->home_fd, "log", &s->log_fd);
+    if (r == 0)
+        r = open_dir(s->home_fd, "data", &s->data_fd);
+    return r ? r : io_sync_dir(s->home_fd);
+}
+
+static int open_keys(struct store *s, struct log_position *ret_at)
+{
+    struct keys_conf conf = {
+        .home_fd = s->home_fd,
+        .keep_ns = s->conf.keys_keep_ns,
+        .max_sessions = SESSIONS_IN_MEMORY,
+    };
+
+    return keys_open(&conf, &s->keys, ret_at);
+}
+
+static int start_threads(struct store *s, uint64_t first_number,
+                         const struct store_observer *observer)
+{
+    struct filer_conf filer = {
+        .log_fd = s->log_fd,
+        .files = s->files,
+        .keys = s->keys,
+        .admit = s->conf.admit,
+        .start = {first_number, 0},
+        .checkpoint_ns = s->conf.checkpoint_ns,
+        .log_max = s->conf.log_max,
+        .memory_max = s->conf.admit->max_bytes / 2,
+    };
+    int r = filer_new(&filer, &s->filer);
+    if (r)
+        return r;
+
+    struct commit_conf commit = {
+        .log_fd = s->log_fd,
+        .files = s->files,
+        .keys = s->keys,
+        .filer = s->filer,
+        .admit = s->conf.admit,
+        .first_number = first_number,
+        .log_bytes = s->log_bytes,
+        .gather_ns = s->conf.gather_ns,
+        .sync = s->conf.sync,
+    };
+    if (observer)
+        commit.observer = *observer;
+    return commit_new(&commit, &s->commit);
+}
+
+static int open_all(struct store *s, const struct store_observer *observer,
+                    const char **reterr_what)
+{
+    struct log_position at;
+    uint64_t next;
+
+    *reterr_what = "open the home folder";
+    int r = open_home(s);
+    if (r)
+        return r;
+    *reterr_what = "read the checkpoint (keys)";
+    r = open_keys(s, &at);
+    if (r)
+        return r;
+    *reterr_what = "prepare the day files";
+    r = dayfiles_new(s->data_fd, s->conf.files_max, &s->files);
+    if (r)
+        return r;
+    *reterr_what = "recover from the log";
+    r = recover_run(s->log_fd, s->files, s->keys, at, &next, &s->recovery);
+    if (r)
+        return r;
+    *reterr_what = "begin the log";
+    return start_threads(s, next, observer);
+}
+
+int store_open(const struct store_conf *conf, const struct store_observer *observer,
+               struct store **ret, const char **reterr_what)
+{
+    struct store *s = calloc(1, sizeof *s);
+
+    *reterr_what = "allocate memory";
+    if (!s)
+        return -ENOMEM;
+    s->conf = *conf;
+    s->home_fd = s->lock_fd = s->log_fd = s->data_fd = -1;
+    s->log_bytes = conf->log_max / 8;
+    if (s->log_bytes > LOG_BYTES_MAX)
+        s->log_bytes = LOG_BYTES_MAX;
+    if (s->log_bytes < LOG_BYTES_MIN)
+        s->log_bytes = LOG_BYTES_MIN;
+    int r = open_all(s, observer, reterr_what);
+    if (r) {
+        (void)store_close(s); /* what failed is told already */
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+static uint64_t free_bytes(struct store *s)
+{
+    uint64_t now = clock_monotonic_ns();
+    struct statvfs st;
+
+    /* Two threads may ask at once; both are right. */
+    if (s->room_at_ns == 0 || now - s->room_at_ns > ROOM_NS) {
+        s->room_at_ns = now;
+        if (fstatvfs(s->data_fd, &st) == 0)
+            s->free_bytes =
+                (st.f_flag & ST_RDONLY) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+    }
+    return s->free_bytes;
+}
+
+static uint64_t log_since_checkpoint(const struct commit_counts *c,
+                                     const struct filer_counts *f)
+{
+    return c->log_total > f->log_total ? c->log_total - f->log_total : 0;
+}
+
+int store_room(struct store *s, uint64_t bytes)
+{
+    struct commit_counts c;
+    struct filer_counts f;
+
+    if (s->draining)
+        return E_STOPPED;
+    commit_count(s->commit, &c);
+    filer_count(s->filer, &f);
+    if (c.beyond_help)
+        return E_FULL;
+
+    /* What is promised must fit in any case: twice, once in the log and once filed. */
+    uint64_t need = s->conf.disk_reserve + c.queued_bytes + f.unfiled_bytes + 2 * bytes +
+                    2 * keys_bytes(s->keys) + s->log_bytes;
+    if (free_bytes(s) < need)
+        return E_NO_ROOM;
+    if (log_since_checkpoint(&c, &f) + bytes > s->conf.log_max)
+        return E_FULL;
+    return 0;
+}
+
+struct keys *store_keys(struct store *s)
+{
+    return s->keys;
+}
+
+void store_push(struct store *s, struct job *j)
+{
+    commit_push(s->commit, j);
+}
+
+void store_drain(struct store *s)
+{
+    s->draining = true;
+    commit_stop(s->commit);
+}
+
+int store_close(struct store *s)
+{
+    int r = 0;
+
+    if (!s)
+        return 0;
+    if (s->commit)
+        store_drain(s);
+    if (s->filer)
+        r = filer_stop(s->filer);
+    commit_free(s->commit);
+    filer_free(s->filer);
+    dayfiles_free(s->files);
+    keys_free(s->keys);
+    io_close(&s->data_fd);
+    io_close(&s->log_fd);
+    io_close(&s->lock_fd);
+    io_close(&s->home_fd);
+    free(s);
+    return r;
+}
+
+void store_count(struct store *s, struct store_counts *ret)
+{
+    struct commit_counts c;
+    struct filer_counts f;
+
+    commit_count(s->commit, &c);
+    filer_count(s->filer, &f);
+    *ret = (struct store_counts){
+        .queued_jobs = c.queued_jobs,
+        .unfiled_bytes = f.unfiled_bytes,
+        .log_bytes = log_since_checkpoint(&c, &f),
+        .groups = c.groups,
+        .syncs = c.syncs,
+        .sync_failures = c.sync_failures,
+        .file_failures = f.file_failures,
+        .checkpoints = f.checkpoints,
+        .checkpoint_failures = f.checkpoint_failures,
+        .open_files = dayfiles_open_count(s->files),
+        .free_bytes = free_bytes(s),
+        .log_failed = c.log_failed,
+        .files_failed = f.files_failed,
+        .recovery = s->recovery,
+    };
+    keys_count(s->keys, &ret->keys);
+}
