@@ -15,7 +15,8 @@ struct counters {
     _Atomic uint64_t measurements;
     _Atomic uint64_t behind; /* measurements lost because the sender was behind */
     /* sender */
-    _Atomic uint64_t dropped;  /* measurements lost on the way out, the queue full or worse */
+    _Atomic uint64_t
+        dropped; /* measurements lost on the way out, the queue full or worse */
     _Atomic uint64_t rejected; /* measurements that the server will never take */
     _Atomic uint64_t sent;     /* measurements stored by the server */
     _Atomic uint64_t replayed; /* those of them that it had stored before */

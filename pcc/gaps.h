@@ -13,13 +13,13 @@
 #include <stdint.h>
 
 enum gap_id {
-    GAP_MISSED,     /* ticks whose place on the grid passed */
-    GAP_MOUNT,      /* a filesystem that didn't answer */
-    GAP_BEHIND,     /* batches recycled because the sender was behind */
-    GAP_FULL,       /* batches dropped from a full queue */
-    GAP_REJECTED,   /* batches that the server will never take */
-    GAP_UNWRITTEN,  /* batches that the collection file didn't take */
-    GAP_UNENCODED,  /* batches for which memory ran out */
+    GAP_MISSED,    /* ticks whose place on the grid passed */
+    GAP_MOUNT,     /* a filesystem that didn't answer */
+    GAP_BEHIND,    /* batches recycled because the sender was behind */
+    GAP_FULL,      /* batches dropped from a full queue */
+    GAP_REJECTED,  /* batches that the server will never take */
+    GAP_UNWRITTEN, /* batches that the collection file didn't take */
+    GAP_UNENCODED, /* batches for which memory ran out */
     GAP_IDS,
 };
 

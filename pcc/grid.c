@@ -9,21 +9,21 @@
 #define PHASE_MIN (50 * MSEC)
 #define PHASE_MAX (900 * MSEC)
 
-static uint64_t phase(uint64_t random)
-{
-    return PHASE_FROM + random % PHASE_SPAN;
-}
-
 void grid_init(struct grid *g, uint64_t interval_ns, uint64_t boot_ns, uint64_t wall_ns,
                uint64_t random)
 {
     uint64_t away = interval_ns / 2 + random % interval_ns;
+    uint64_t phase = PHASE_FROM + random % PHASE_SPAN;
 
     if (interval_ns % SEC == 0) {
         uint64_t seconds = 1 + random / PHASE_SPAN % (interval_ns / SEC);
-        away = seconds * SEC + phase(random) - wall_ns % SEC;
+        away = seconds * SEC + phase - wall_ns % SEC;
     }
-    *g = (struct grid){.origin_ns = boot_ns + away, .interval_ns = interval_ns};
+    *g = (struct grid){
+        .origin_ns = boot_ns + away,
+        .interval_ns = interval_ns,
+        .phase_ns = phase,
+    };
 }
 
 uint64_t grid_due(const struct grid *g)
@@ -34,19 +34,20 @@ uint64_t grid_due(const struct grid *g)
 uint64_t grid_arrive(struct grid *g, uint64_t boot_ns)
 {
     uint64_t due = g->next;
-    uint64_t come = boot_ns > grid_due(g) ? (boot_ns - g->origin_ns) / g->interval_ns : due;
+    uint64_t come =
+        boot_ns > grid_due(g) ? (boot_ns - g->origin_ns) / g->interval_ns : due;
 
     g->next = come + 1;
     return come - due;
 }
 
-bool grid_realign(struct grid *g, uint64_t wall_ns, uint64_t random)
+bool grid_realign(struct grid *g, uint64_t wall_ns)
 {
     uint64_t fraction = wall_ns % SEC;
 
     if (g->interval_ns % SEC != 0 || (fraction >= PHASE_MIN && fraction <= PHASE_MAX))
         return false;
-    g->origin_ns += (SEC + phase(random) - fraction) % SEC;
+    g->origin_ns += (SEC + g->phase_ns - fraction) % SEC;
     return true;
 }
 

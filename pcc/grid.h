@@ -12,7 +12,8 @@
 struct grid {
     uint64_t origin_ns; /* boot clock: point 0 */
     uint64_t interval_ns;
-    uint64_t next; /* the first point at which no tick was taken yet */
+    uint64_t phase_ns; /* wall clock: how long after a full second points are laid */
+    uint64_t next;     /* the first point at which no tick was taken yet */
 };
 
 /**
@@ -42,9 +43,9 @@ uint64_t grid_arrive(struct grid *g, uint64_t boot_ns);
  * @wall_ns: what the wall clock will say at the point that is due
  *
  * Does nothing unless the interval is whole seconds and that point has come too close to
- * a full second. Return: was it moved?
+ * a full second; then points get their old phase back. Return: was it moved?
  */
-bool grid_realign(struct grid *g, uint64_t wall_ns, uint64_t random);
+bool grid_realign(struct grid *g, uint64_t wall_ns);
 
 /* The timestamp of a tick taken at @wall_ns: full seconds if the interval is, else ms. */
 uint64_t grid_timestamp(uint64_t interval_ns, uint64_t wall_ns);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * What is on its way to the server: batches encoded, numbered and queued in memory, the
+ * oldest to be sent next. A batch leaves only when it is stored, or counted, logged and
+ * noted as a gap. Thread: sender.
+ */
+
+#include "pcc/counters.h"
+#include "pcc/form.h"
+#include "pcc/options.h"
+#include "pcc/outbox.h"
+
+struct backlog;
+
+/**
+ * backlog_new()
+ * @conf, @outbox, @counters: outlive the backlog; gaps are noted with @outbox
+ *
+ * Return: 0, and gives *ret for backlog_free(); -ENOMEM.
+ */
+PC_MUST_CHECK int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
+                              struct counters *counters, struct backlog **ret);
+void backlog_free(struct backlog *b);
+
+/* Encodes and queues a batch, which must not be empty; where there is no room older ones
+ * are dropped. */
+void backlog_add(struct backlog *b, struct outbox_slot *slot, struct form form);
+
+bool backlog_empty(const struct backlog *b);
+/* Measurements in all batches. */
+uint64_t backlog_measurements(const struct backlog *b);
+
+/* The identity of the process may have changed: asks, and numbers anew if so. */
+void backlog_check_session(struct backlog *b);
+
+/* The oldest batch as it is to be sent. */
+struct backlog_post {
+    struct span body; /* until one of the next three calls */
+    struct form form;
+    uint64_t session;
+    uint64_t seq;
+    uint64_t floor;
+    size_t n_measurements;
+};
+
+/**
+ * backlog_begin() - take the oldest batch, of which there must be one, to send it
+ * @a, @now_ns: it is brought into a form that these allow
+ *
+ * Until it is given back, stored or rejected it is neither dropped nor changed.
+ *
+ * Return: 0; -ENOMEM; E_TOO_LARGE, in the other form: as if the server had said so.
+ */
+PC_MUST_CHECK int backlog_begin(struct backlog *b, const struct agreement *a,
+                                uint64_t now_ns, struct backlog_post *ret);
+/* It was not stored: it stays the oldest. */
+void backlog_give_back(struct backlog *b);
+/* It is stored. */
+void backlog_stored(struct backlog *b);
+
+/* The oldest batch, given back, will never be stored. @why is for the log. */
+void backlog_reject(struct backlog *b, const char *why);
+/* The oldest batch, given back, is too large: it is cut in two at a tick, or rejected if
+ * there is only one. Return: 0; -ENOMEM: as it was. */
+PC_MUST_CHECK int backlog_split(struct backlog *b);
+
+/* Logs what begins to be sent, measurement by measurement. */
+void backlog_trace(struct backlog *b, const struct backlog_post *post);

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/delivery.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "common/version.h"
+#include "pcc/apikey.h"
+#include "pcc/backlog.h"
+#include "pcc/backoff.h"
+#include "pcc/http_post.h"
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BACKOFF_FIRST SEC
+#define BACKOFF_CAP MINUTE
+/* The first request comes at a random moment within an interval, but not later. */
+#define SPREAD_MAX (5 * SEC)
+/* Changes of form that are tried at once; a server that goes on so is left in peace. */
+#define LOWER_MAX 3u
+#define PING_MAX 256u
+
+enum stage {
+    STAGE_IDLE,
+    STAGE_PING,
+    STAGE_POST,
+};
+
+struct delivery {
+    const struct pcc_conf *conf;
+    struct counters *counters;
+    struct http *http;
+    struct backlog *backlog;
+    struct agreement agreement;
+    struct backoff backoff;
+    struct buf ping;
+    struct backlog_post post; /* what is in flight */
+    enum stage stage;
+    bool greeted; /* a first ping was tried */
+    bool hurrying;
+    unsigned lowered;       /* changes of form since the last success */
+    uint64_t not_before_ns; /* boot clock */
+    bool in_trouble;        /* the last answer was none that we like, */
+    unsigned trouble;       /* but one with this status, and that was logged */
+    char key[APIKEY_MAX + 1];
+};
+
+static int load_key(struct delivery *d)
+{
+    if (!*d->conf->apikey)
+        return apikey_read(d->conf->apikey_file, d->key);
+    memcpy(d->key, d->conf->apikey, strlen(d->conf->apikey) + 1);
+    return 0;
+}
+
+int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
+                 struct counters *counters, struct delivery **ret)
+{
+    const struct http_conf http = {
+        .url = conf->server_url,
+        .user_agent = "perfcollector-pcc/" VERSION,
+        .tls_ca = conf->tls_ca,
+        .tls_cert = conf->tls_cert,
+        .tls_key = conf->tls_key,
+        .tls_skip_verify = conf->tls_skip_verify,
+        .timeout_ns = conf->timeout_ns,
+        .connect_timeout_ns = conf->connect_timeout_ns,
+    };
+    uint64_t spread = conf->frequency_ns < SPREAD_MAX ? conf->frequency_ns : SPREAD_MAX;
+    uint64_t cap = conf->frequency_ns > BACKOFF_CAP ? conf->frequency_ns : BACKOFF_CAP;
+    struct delivery *d = calloc(1, sizeof *d);
+    if (!d)
+        return -ENOMEM;
+    d->conf = conf;
+    d->counters = counters;
+    d->not_before_ns = clock_boot_ns() + clock_random_u64() % spread;
+    buf_init(&d->ping, PING_MAX);
+    backoff_init(&d->backoff, BACKOFF_FIRST, cap);
+    agreement_init(&d->agreement, (struct form){(enum media_form)conf->serialization,
+                                                (enum coding)conf->compression});
+    int r = load_key(d);
+    if (r == 0)
+        r = http_new(&http, &d->http);
+    if (r == 0)
+        r = backlog_new(conf, outbox, counters, &d->backlog);
+    if (r) {
+        delivery_free(d);
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+void delivery_free(struct delivery *d)
+{
+    if (!d)
+        return;
+    http_free(d->http);
+    backlog_free(d->backlog);
+    buf_done(&d->ping);
+    free(d);
+}
+
+void delivery_add(struct delivery *d, struct outbox_slot *slot, uint64_t now_ns)
+{
+    backlog_add(d->backlog, slot, agreement_form(&d->agreement, now_ns));
+}
+
+/* Logs why nothing gets through, once for each kind of reason. */
+static void note_trouble(struct delivery *d, unsigned status, const char *why,
+                         uint64_t wait_ns)
+{
+    enum log_level level =
+        d->in_trouble && d->trouble == status ? LOG_DEBUG : LOG_WARNING;
+
+    log_event(level, "delivery_failed", LOG_U64("status", status), LOG_STR("reason", why),
+              LOG_MS("retry_ms", wait_ns), LOG_U64("waiting", delivery_unsent(d)));
+    d->in_trouble = true;
+    d->trouble = status;
+}
+
+static void note_success(struct delivery *d)
+{
+    if (d->in_trouble)
+        log_event(LOG_INFO, "delivery_resumed", LOG_U64("waiting", delivery_unsent(d)));
+    d->in_trouble = false;
+    d->lowered = 0;
+    backoff_reset(&d->backoff);
+}
+
+static void wait_before_next(struct delivery *d, unsigned status, const char *why,
+                             uint64_t now_ns, uint64_t wait_ns)
+{
+    d->not_before_ns = now_ns + wait_ns;
+    note_trouble(d, status, why, wait_ns);
+}
+
+static void back_off(struct delivery *d, unsigned status, const char *why,
+                     uint64_t now_ns)
+{
+    wait_before_next(d, status, why, now_ns,
+                     backoff_next(&d->backoff, clock_random_u64()));
+}
+
+/* As long as the server says, within reason, else as always. */
+static void wait_as_told(struct delivery *d, const struct http_answer *a, const char *why,
+                         uint64_t now_ns)
+{
+    uint64_t told_s =
+        a->retry_after_s < LIMIT_RETRY_AFTER_S ? a->retry_after_s : LIMIT_RETRY_AFTER_S;
+
+    if (told_s > 0)
+        wait_before_next(d, a->status, why, now_ns, told_s * SEC);
+    else
+        back_off(d, a->status, why, now_ns);
+}
+
+/* With a new key it is worth trying soon; with the old one only somebody's hand helps. */
+static void settle_denied(struct delivery *d, const struct http_answer *a,
+                          const char *why, uint64_t now_ns)
+{
+    char old[sizeof d->key];
+
+    memcpy(old, d->key, sizeof old);
+    int r = load_key(d);
+    if (r)
+        log_event(LOG_WARNING, "key_unreadable", LOG_STR("file", d->conf->apikey_file),
+                  LOG_RESULT("error", r));
+    if (strcmp(old, d->key) != 0)
+        back_off(d, a->status, why, now_ns);
+    else
+        wait_before_next(d, a->status, why, now_ns,
+                         backoff_long(&d->backoff, clock_random_u64()));
+}
+
+static void settle_lower(struct delivery *d, const struct http_answer *a, const char *why,
+                         uint64_t now_ns)
+{
+    bool another = agreement_refused(&d->agreement, d->post.form, now_ns);
+
+    if (another && d->lowered++ < LOWER_MAX)
+        log_event(LOG_INFO, "form_refused", LOG_U64("status", a->status),
+                  LOG_STR("reason", why));
+    else if (!another && a->status == 400)
+        backlog_reject(d->backlog, why);
+    else
+        back_off(d, a->status, why, now_ns);
+}
+
+static void settle_split(struct delivery *d, unsigned status, uint64_t now_ns)
+{
+    int r = backlog_split(d->backlog);
+
+    if (r)
+        back_off(d, status, err_text(r), now_ns);
+}
+
+static void settle_stored(struct delivery *d, const struct http_answer *a)
+{
+    const uint64_t n = d->post.n_measurements;
+
+    d->counters->sent += n;
+    if (span_equal_nocase(a->replayed, SPAN("true")))
+        d->counters->replayed += n;
+    log_event(LOG_DEBUG, "batch_stored", LOG_U64("seq", d->post.seq),
+              LOG_U64("measurements", n), LOG_U64("bytes", d->post.body.n));
+    backlog_stored(d->backlog);
+    note_success(d);
+}
+
+static void settle_post(struct delivery *d, const struct http_answer *a, uint64_t now_ns)
+{
+    struct answer why;
+
+    agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
+    enum outcome outcome = answer_outcome(a, d->post.form.media, d->post.n_measurements,
+                                          d->agreement.named, &why);
+    if (outcome == OUTCOME_STORED) {
+        settle_stored(d, a);
+        return;
+    }
+    backlog_give_back(d->backlog);
+    switch (outcome) {
+    case OUTCOME_WAIT:
+        wait_as_told(d, a, why.error, now_ns);
+        break;
+    case OUTCOME_DENIED:
+        settle_denied(d, a, why.error, now_ns);
+        break;
+    case OUTCOME_REFUSED:
+        backlog_reject(d->backlog, why.error);
+        break;
+    case OUTCOME_LOWER:
+        settle_lower(d, a, why.error, now_ns);
+        break;
+    case OUTCOME_SPLIT:
+        settle_split(d, a->status, now_ns);
+        break;
+    case OUTCOME_STORED:
+    case OUTCOME_RETRY:
+    case OUTCOME_STRANGE:
+        back_off(d, a->status, why.error, now_ns);
+        break;
+    }
+}
+
+/* Any answer shows that somebody is there, and what it takes; a busy one is spared. */
+static void settle_ping(struct delivery *d, const struct http_answer *a, uint64_t now_ns)
+{
+    if (a->status == 0) {
+        back_off(d, 0, a->failure, now_ns);
+        return;
+    }
+    if (!a->accept_post.data)
+        agreement_forget(&d->agreement);
+    agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
+    if (a->status == 429 || a->status >= 500)
+        wait_as_told(d, a, "ping refused", now_ns);
+    else
+        log_event(LOG_DEBUG, "connected", LOG_STR("url", d->conf->server_url),
+                  LOG_U64("status", a->status));
+}
+
+static int start_ping(struct delivery *d)
+{
+    const struct ping ping = {.timestamp = (int64_t)(clock_wall_ns() / SEC)};
+
+    d->greeted = true;
+    backlog_check_session(d->backlog);
+    buf_reset(&d->ping);
+    int r = json_codec.encode_ping(&ping, &d->ping);
+    if (r)
+        return r;
+    const struct http_request request = {
+        .path = WIRE_PING,
+        .key = "",
+        .body = buf_span(&d->ping),
+        .form = {MEDIA_JSON, CODING_IDENTITY},
+    };
+    return http_start(d->http, &request);
+}
+
+static void trace_post(struct delivery *d)
+{
+    static const char *const codings[] = {
+        [CODING_IDENTITY] = WIRE_CODING_IDENTITY,
+        [CODING_GZIP] = WIRE_CODING_GZIP,
+        [CODING_DEFLATE] = WIRE_CODING_DEFLATE,
+    };
+    const struct backlog_post *p = &d->post;
+
+    if (!log_enabled(LOG_TRACE))
+        return;
+    log_event(LOG_TRACE, "request", LOG_STR("method", "POST"),
+              LOG_STR("server", d->conf->server_url), LOG_STR("path", WIRE_TRICKLE),
+              LOG_STR(WIRE_CONTENT_TYPE, media_codec(p->form.media)->media_type),
+              LOG_STR(WIRE_CONTENT_ENCODING, codings[p->form.coding]),
+              LOG_STR(WIRE_APIKEY, "***"), LOG_U64("session", p->session),
+              LOG_U64("seq", p->seq), LOG_U64("floor", p->floor),
+              LOG_U64("bytes", p->body.n));
+    backlog_trace(d->backlog, p);
+}
+
+static int start_post(struct delivery *d, uint64_t now_ns)
+{
+    int r = backlog_begin(d->backlog, &d->agreement, now_ns, &d->post);
+    if (r)
+        return r;
+    const struct http_request request = {
+        .path = WIRE_TRICKLE,
+        .key = d->key,
+        .body = d->post.body,
+        .form = d->post.form,
+        .session = d->post.session,
+        .seq = d->post.seq,
+        .floor = d->post.floor,
+    };
+    trace_post(d);
+    r = http_start(d->http, &request);
+    if (r)
+        backlog_give_back(d->backlog);
+    else
+        d->counters->bytes_sent += d->post.body.n;
+    return r;
+}
+
+static bool work_is_waiting(const struct delivery *d)
+{
+    return !backlog_empty(d->backlog) || (!d->greeted && !d->hurrying);
+}
+
+static void start_next(struct delivery *d, uint64_t now_ns)
+{
+    bool ping = !http_connected(d->http) && !d->hurrying;
+    int r = ping ? start_ping(d) : start_post(d, now_ns);
+
+    if (r == E_TOO_LARGE && !ping) {
+        settle_split(d, 0, now_ns); /* in the form that the server wants */
+    } else if (r) {
+        back_off(d, 0, err_text(r), now_ns);
+    } else {
+        d->counters->requests++;
+        d->stage = ping ? STAGE_PING : STAGE_POST;
+    }
+}
+
+void delivery_step(struct delivery *d, uint64_t now_ns)
+{
+    struct http_answer answer;
+    enum stage stage = d->stage;
+
+    if (stage != STAGE_IDLE) {
+        if (!http_finished(d->http, &answer))
+            return;
+        d->stage = STAGE_IDLE;
+        d->counters->connections = http_connections(d->http);
+        if (stage == STAGE_PING)
+            settle_ping(d, &answer, now_ns);
+        else
+            settle_post(d, &answer, now_ns);
+    }
+    if (now_ns >= d->not_before_ns && work_is_waiting(d))
+        start_next(d, now_ns);
+}
+
+void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_ns)
+{
+    if (d->stage == STAGE_IDLE && work_is_waiting(d) && d->not_before_ns < until_ns)
+        until_ns = d->not_before_ns;
+    http_wait(d->http, fd, until_ns > now_ns ? until_ns - now_ns : 0);
+}
+
+void delivery_hurry(struct delivery *d, uint64_t now_ns)
+{
+    d->hurrying = true;
+    if (d->not_before_ns > now_ns)
+        d->not_before_ns = now_ns;
+}
+
+uint64_t delivery_unsent(const struct delivery *d)
+{
+    return backlog_measurements(d->backlog);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * Getting batches to the server: sends the oldest of the backlog in the agreed form and
+ * does what the answer calls for (protocol, section 7). Nothing here blocks but
+ * delivery_wait().
+ *
+ * What can go wrong, and what then: no answer, or one that isn't known: the batch stays
+ * and is sent again under the same SEQ after a backoff. The server refuses a form:
+ * another is tried. It refuses the batch: that goes, as a gap. It is too large: it is cut
+ * in two. The key is refused: the key file is read again.
+ *
+ * Thread: sender.
+ */
+
+#include "pcc/counters.h"
+#include "pcc/options.h"
+#include "pcc/outbox.h"
+
+struct delivery;
+
+/**
+ * delivery_new() - set up; opens no connection yet
+ * @conf, @outbox, @counters: outlive the delivery; gaps are noted with @outbox
+ *
+ * Return: 0, and gives *ret for delivery_free(); -ENOMEM; E_MALFORMED or -errno if the
+ * key file can't be read.
+ */
+PC_MUST_CHECK int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
+                               struct counters *counters, struct delivery **ret);
+void delivery_free(struct delivery *d);
+
+/* Queues a batch, which must not be empty; drops older ones where there is no room. */
+void delivery_add(struct delivery *d, struct outbox_slot *slot, uint64_t now_ns);
+
+/* Goes on with what is in flight and begins what is due. @now_ns: the boot clock. */
+void delivery_step(struct delivery *d, uint64_t now_ns);
+/* Waits until there is something to do, @fd is readable, or @until_ns has come. */
+void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_ns);
+
+/* The end is near: what is waiting for its time is sent now. */
+void delivery_hurry(struct delivery *d, uint64_t now_ns);
+
+/* Measurements that wait for the server. */
+uint64_t delivery_unsent(const struct delivery *d);

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+
+/*
+ * pcc, the agent: start and stop order, nothing else. The main thread blocks the signals
+ * before it creates threads and waits for one, or for the time to end.
+ */
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/units.h"
+#include "common/version.h"
+#include "pcc/options.h"
+#include "pcc/sampler.h"
+#include "pcc/sender.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <msgpack.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define EXIT_USAGE 2
+#define FLUSH_MAX (10 * SEC)
+/* Room in a batch beyond its limits, for the tick that passes them. */
+#define SPARE_MEASUREMENTS 32u
+#define SPARE_BYTES (256 * KIB)
+
+/* Everything that lives as long as the program. */
+struct program {
+    struct pcc_conf conf;
+    struct counters counters;
+    struct outbox *outbox;
+    struct sources *sources;
+    struct collection *collection;
+    struct delivery *delivery;
+    struct sender *sender;
+    struct sampler *sampler;
+};
+
+static const char *version_text(void)
+{
+    static char text[512];
+
+    (void)snprintf(text, sizeof text,
+                   "pcc %s (revision %s)\nbuilt %s\n%s\nzlib/%s\nmsgpack-c/%s\n", VERSION,
+                   VERSION_REVISION, VERSION_BUILT, curl_version(), zlibVersion(),
+                   msgpack_version());
+    return text;
+}
+
+static const char *home_folder(void)
+{
+    const char *home = getenv("HOME");
+
+    if (home && *home)
+        return home;
+    const struct passwd *user = getpwuid(getuid()); /* no other thread yet */
+    return user ? user->pw_dir : NULL;
+}
+
+static int usage_error(const char *what)
+{
+    (void)fprintf(stderr, "pcc: %s\n", what);
+    return EXIT_USAGE;
+}
+
+/* What opt_load() had to say but go on with, a line each. */
+static void log_warnings(const struct opt_state *state)
+{
+    struct span left = buf_span(&state->warnings);
+
+    while (left.n > 0) {
+        const uint8_t *end = memchr(left.data, '\n', left.n);
+        size_t n = end ? (size_t)(end - left.data) : left.n;
+        log_event(LOG_WARNING, "option_ignored", LOG_SPAN("why", span_of(left.data, n)));
+        left = span_from(left, n + 1);
+    }
+}
+
+static int start_delivery(struct program *p)
+{
+    CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
+
+    if (code != CURLE_OK) {
+        log_event(LOG_ERROR, "start_failed", LOG_STR("error", curl_easy_strerror(code)));
+        return -ENOMEM;
+    }
+    if (p->conf.tls_skip_verify)
+        log_event(LOG_WARNING, "tls_not_verified",
+                  LOG_STR("what", "any server is trusted with the key and the data"));
+    int r = delivery_new(&p->conf, p->outbox, &p->counters, &p->delivery);
+    if (r)
+        log_event(LOG_ERROR, "start_failed", LOG_RESULT("error", r),
+                  LOG_STR("apikey_file", p->conf.apikey_file));
+    return r;
+}
+
+static int start_collection(struct program *p)
+{
+    int r = collection_new(p->conf.collection, &p->collection);
+
+    if (r)
+        log_event(LOG_ERROR, "start_failed", LOG_RESULT("error", r),
+                  LOG_STR("collection", p->conf.collection));
+    return r;
+}
+
+static int start_threads(struct program *p)
+{
+    const struct seal_rule rule = {
+        .measurements = p->conf.batch_size,
+        .bytes = p->conf.batch_bytes,
+        .flush_ns = p->conf.flush_interval_ns,
+        .each_tick = p->conf.mode == PCC_LOCAL,
+    };
+    const struct sender_parts parts = {
+        .outbox = p->outbox,
+        .sources = p->sources,
+        .counters = &p->counters,
+        .collection = p->collection,
+        .delivery = p->delivery,
+    };
+    int r = sender_start(&parts, &p->sender);
+
+    if (r == 0)
+        r = sampler_start(p->conf.frequency_ns, &rule, p->sources, p->outbox,
+                          &p->counters, &p->sampler);
+    if (r)
+        log_event(LOG_ERROR, "start_failed", LOG_RESULT("error", r));
+    return r;
+}
+
+static int start(struct program *p)
+{
+    int r = sources_new(p->conf.subsystems, p->conf.root, &p->sources);
+
+    if (r == 0)
+        r = outbox_new(p->conf.batch_size + sources_count(p->sources) +
+                           SPARE_MEASUREMENTS,
+                       p->conf.batch_bytes + SPARE_BYTES, &p->counters, &p->outbox);
+    if (r) {
+        log_event(LOG_ERROR, "start_failed", LOG_RESULT("error", r));
+        return r;
+    }
+    if (*p->conf.collection)
+        r = start_collection(p);
+    if (r == 0 && p->conf.mode == PCC_TRICKLE)
+        r = start_delivery(p);
+    return r ? r : start_threads(p);
+}
+
+static void free_parts(struct program *p)
+{
+    delivery_free(p->delivery);
+    collection_free(p->collection);
+    sources_free(p->sources);
+    outbox_free(p->outbox);
+    if (p->conf.mode == PCC_TRICKLE)
+        curl_global_cleanup();
+}
+
+/* Waits for a signal that ends the program, or for its time to be over. */
+static void wait_for_end(const sigset_t *signals, uint64_t duration_ns)
+{
+    uint64_t end_ns = duration_ns ? clock_boot_ns() + duration_ns : UINT64_MAX;
+
+    for (uint64_t now_ns = clock_boot_ns(); now_ns < end_ns; now_ns = clock_boot_ns()) {
+        /* A suspend doesn't count for sigtimedwait(2) but does for us: an hour at most.
+         */
+        uint64_t left_ns = end_ns - now_ns < HOUR ? end_ns - now_ns : HOUR;
+        const struct timespec left = {.tv_sec = (time_t)(left_ns / SEC),
+                                      .tv_nsec = (long)(left_ns % SEC)};
+        int signal = sigtimedwait(signals, NULL, &left);
+        if (signal == SIGTERM || signal == SIGINT)
+            return;
+        if (signal == SIGHUP)
+            log_event(LOG_INFO, "signal_ignored", LOG_STR("signal", "SIGHUP"));
+    }
+}
+
+static uint64_t losses(const struct counters *c)
+{
+    return c->behind + c->dropped + c->rejected;
+}
+
+/* What was batched must still get through: its loss is the exit status. Earlier ones have
+ * been told of at their time. */
+static int stop(struct program *p)
+{
+    const struct counters *c = &p->counters;
+    uint64_t within_ns = p->conf.timeout_ns < FLUSH_MAX ? p->conf.timeout_ns : FLUSH_MAX;
+    uint64_t before = losses(c);
+
+    sampler_stop(p->sampler);
+    uint64_t lost = sender_stop(p->sender, within_ns);
+    lost += losses(c) - before;
+    if (lost > 0)
+        log_event(LOG_ERROR, "measurements_lost", LOG_U64("measurements", lost),
+                  LOG_STR("reason", "they could not be delivered before the end"));
+    log_event(LOG_INFO, "stopped", LOG_U64("ticks", c->ticks),
+              LOG_U64("missed", c->missed), LOG_U64("measurements", c->measurements),
+              LOG_U64("appended", c->appended), LOG_U64("sent", c->sent),
+              LOG_U64("replayed", c->replayed),
+              LOG_U64("dropped", c->dropped + c->behind),
+              LOG_U64("rejected", c->rejected), LOG_U64("bytes_sent", c->bytes_sent),
+              LOG_U64("requests", c->requests), LOG_U64("connections", c->connections));
+    return lost > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int run(struct program *p)
+{
+    sigset_t signals;
+
+    /* One heap for all threads: the sampler doesn't allocate, so nobody contends. */
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)sigaddset(&signals, SIGPIPE); /* blocked for good: a write then fails instead */
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)sigdelset(&signals, SIGPIPE);
+
+    int r = start(p);
+    if (r == 0) {
+        log_event(LOG_INFO, "started", LOG_STR("version", VERSION),
+                  LOG_STR("mode", p->conf.mode == PCC_LOCAL ? "local" : "trickle"),
+                  LOG_STR("identifier", p->conf.identifier),
+                  LOG_MS("frequency_ms", p->conf.frequency_ns));
+        wait_for_end(&signals, p->conf.duration_ns);
+    }
+    int status = stop(p);
+    free_parts(p);
+    return r ? EXIT_FAILURE : status;
+}
+
+static int act(enum opt_action action, const struct opt_program *table, struct program *p,
+               const struct opt_state *state)
+{
+    char host_name[256] = "";
+    char error[512];
+
+    if (action == OPT_HELP) {
+        opt_help(table, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (action == OPT_VERSION) {
+        (void)fputs(table->version, stdout);
+        return EXIT_SUCCESS;
+    }
+    (void)gethostname(host_name, sizeof host_name - 1); /* too long: cut */
+    const struct pcc_surroundings around = {host_name, home_folder()};
+    if (options_finish(&p->conf, &around, error, sizeof error))
+        return usage_error(error);
+    log_init((enum log_level)p->conf.loglevel);
+    log_warnings(state);
+    if (action == OPT_CHECK) {
+        opt_print(table, &p->conf, state, stdout);
+        return EXIT_SUCCESS;
+    }
+    return run(p);
+}
+
+int main(int argc, char *argv[])
+{
+    static struct program program;
+    const struct opt_program table = options_program(version_text());
+    struct opt_state state = {0};
+    enum opt_action action = OPT_RUN;
+
+    int r = opt_load(&table, argc, argv, environ, &program.conf, &state, &action);
+    int status = r ? usage_error(*state.error ? state.error : err_text(r))
+                   : act(action, &table, &program, &state);
+    opt_done(&state);
+    return status;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* pcc's options: their table, and the settings as the rest of pcc reads them. */
+
+#include "common/opt.h"
+#include "proto/limits.h"
+
+#include <limits.h>
+
+enum pcc_mode {
+    PCC_LOCAL,
+    PCC_TRICKLE,
+};
+
+#define PCC_URL_MAX 2048u
+
+/* Texts live as long as the opt_state they were loaded with, or lie in the struct, which
+ * therefore must not be moved. */
+struct pcc_conf {
+    int mode; /* enum pcc_mode */
+    const char *server_url;
+    const char *apikey;
+    const char *apikey_file;
+    const char *identifier;
+    uint64_t frequency_ns;
+    uint64_t duration_ns;   /* 0: for ever */
+    const char *collection; /* empty: none */
+    const char *subsystems;
+    uint64_t batch_size;
+    uint64_t batch_bytes;
+    uint64_t flush_interval_ns;
+    int serialization; /* enum media_form */
+    int compression;   /* enum coding */
+    uint64_t compression_level;
+    uint64_t queue_max_bytes;
+    uint64_t timeout_ns;
+    uint64_t connect_timeout_ns;
+    const char *root; /* without a slash at its end; empty for none */
+    const char *tls_ca;
+    const char *tls_cert;
+    const char *tls_key;
+    bool tls_skip_verify;
+    int loglevel; /* enum log_level */
+
+    char url_text[PCC_URL_MAX];
+    char root_text[PATH_MAX];
+    char collection_text[PATH_MAX];
+    char host_name[LIMIT_IDENTIFIER_BYTES + 1];
+};
+
+/* What this machine adds to the settings. */
+struct pcc_surroundings {
+    const char *host_name;
+    const char *home; /* the home folder; NULL if there is none */
+};
+
+/* The table with its texts. @version is borrowed. */
+struct opt_program options_program(const char *version);
+
+/**
+ * options_finish() - fill in what depends on the machine, and check what a row can't
+ * @conf:      as opt_load() filled it in
+ * @ret_error: one line, what is wrong and what would be right
+ *
+ * Return: 0; E_MALFORMED.
+ */
+PC_MUST_CHECK int options_finish(struct pcc_conf *conf,
+                                 const struct pcc_surroundings *around, char *ret_error,
+                                 size_t size);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/outbox.h"
+
+#include "common/io.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define SLOTS 4u
+
+struct outbox {
+    struct outbox_slot slots[SLOTS];
+    struct outbox_slot *open; /* the sampler's alone */
+    struct counters *counters;
+    int wake_fd;
+    pthread_mutex_t lock;
+    /* guarded by lock, which is held for moves of pointers and small sums only */
+    struct outbox_slot *sealed[SLOTS]; /* oldest first */
+    size_t n_sealed;
+    struct outbox_slot *free[SLOTS];
+    size_t n_free;
+    struct outbox_slot *taken; /* by the sender */
+    struct gap_set gaps;
+};
+
+int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox **ret)
+{
+    struct outbox *o = calloc(1, sizeof *o);
+    if (!o)
+        return -ENOMEM;
+    o->counters = counters;
+    int locked = pthread_mutex_init(&o->lock, NULL);
+    assert(locked == 0); /* glibc's can't fail without attributes */
+    (void)locked;
+    o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = o->wake_fd < 0 ? -errno : 0;
+    for (size_t i = 0; i < SLOTS && r == 0; i++) {
+        batch_init(&o->slots[i].batch, &batch_limits_default);
+        r = batch_reserve(&o->slots[i].batch, n, bytes);
+        o->free[o->n_free++] = &o->slots[i];
+    }
+    if (r) {
+        outbox_free(o);
+        return r;
+    }
+    o->open = o->free[--o->n_free];
+    *ret = o;
+    return 0;
+}
+
+void outbox_free(struct outbox *o)
+{
+    if (!o)
+        return;
+    for (size_t i = 0; i < SLOTS; i++)
+        batch_done(&o->slots[i].batch);
+    io_close(&o->wake_fd);
+    (void)pthread_mutex_destroy(&o->lock); /* nobody holds it: both threads have ended */
+    free(o);
+}
+
+struct outbox_slot *outbox_open(struct outbox *o)
+{
+    return o->open;
+}
+
+/* Is the lock ours now? The only place where the sampler might have to wait. */
+static bool enter(struct outbox *o, enum outbox_seal how)
+{
+    if (how == OUTBOX_WAIT)
+        return pthread_mutex_lock(&o->lock) == 0;
+    return pthread_mutex_trylock(&o->lock) == 0;
+}
+
+static void leave(struct outbox *o)
+{
+    (void)pthread_mutex_unlock(&o->lock); /* can't fail: it is held */
+}
+
+static struct outbox_slot *pop_oldest(struct outbox *o)
+{
+    struct outbox_slot *slot = o->sealed[0];
+
+    o->n_sealed--;
+    memmove(o->sealed, o->sealed + 1, o->n_sealed * sizeof *o->sealed);
+    return slot;
+}
+
+/* What the recycled batch told of is told again by a later one. */
+static struct outbox_slot *recycle_oldest(struct outbox *o)
+{
+    struct outbox_slot *slot = pop_oldest(o);
+    struct gap_note lost = gaps_of_batch(&slot->batch);
+
+    gaps_add(&o->gaps, GAP_BEHIND, &lost);
+    gaps_fold(&o->gaps, &slot->carried);
+    o->counters->behind += lost.measurements;
+    batch_reset(&slot->batch);
+    slot->carried = (struct gap_set){0};
+    return slot;
+}
+
+int outbox_seal(struct outbox *o, enum outbox_seal how)
+{
+    assert(o->open->batch.n_items > 0);
+    if (!enter(o, how))
+        return E_PENDING;
+    if (how == OUTBOX_IF_IDLE && (o->taken || o->n_sealed > 0)) {
+        leave(o);
+        return E_PENDING;
+    }
+    o->sealed[o->n_sealed++] = o->open;
+    o->open = o->n_free > 0 ? o->free[--o->n_free] : recycle_oldest(o);
+    leave(o);
+    outbox_wake(o);
+    return 0;
+}
+
+void outbox_collect_gaps(struct outbox *o, enum outbox_seal how, struct gap_set *to)
+{
+    if (!enter(o, how))
+        return;
+    gaps_fold(to, &o->gaps);
+    o->gaps = (struct gap_set){0};
+    leave(o);
+}
+
+void outbox_wake(struct outbox *o)
+{
+    /* Fails only when 2^64-2 wake-ups wait: then one does. */
+    (void)eventfd_write(o->wake_fd, 1);
+}
+
+struct outbox_slot *outbox_take(struct outbox *o)
+{
+    (void)enter(o, OUTBOX_WAIT);
+    assert(!o->taken);
+    if (o->n_sealed > 0)
+        o->taken = pop_oldest(o);
+    struct outbox_slot *slot = o->taken;
+    leave(o);
+    return slot;
+}
+
+void outbox_release(struct outbox *o, struct outbox_slot *slot)
+{
+    batch_reset(&slot->batch);
+    slot->carried = (struct gap_set){0};
+    (void)enter(o, OUTBOX_WAIT);
+    assert(o->taken == slot);
+    o->taken = NULL;
+    o->free[o->n_free++] = slot;
+    leave(o);
+}
+
+void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps)
+{
+    (void)enter(o, OUTBOX_WAIT);
+    gaps_fold(&o->gaps, gaps);
+    leave(o);
+}
+
+int outbox_fd(const struct outbox *o)
+{
+    return o->wake_fd;
+}
+
+void outbox_clear(struct outbox *o)
+{
+    eventfd_t n;
+
+    /* EAGAIN when there was none: quiet already. */
+    (void)eventfd_read(o->wake_fd, &n);
+}

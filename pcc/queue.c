@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/queue.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Capacities are multiples of this, so that memory fits the next batch too. */
+#define ROUND 4096u
+
+void queue_init(struct queue *q, uint64_t max_bytes, uint64_t session)
+{
+    *q = (struct queue){.max_bytes = max_bytes, .session = session, .next_seq = 1};
+}
+
+static void free_item(struct queue_item *item)
+{
+    if (!item)
+        return;
+    buf_done(&item->body);
+    free(item);
+}
+
+void queue_done(struct queue *q)
+{
+    while (q->head) {
+        struct queue_item *next = q->head->next;
+        free_item(q->head);
+        q->head = next;
+    }
+    free_item(q->spare);
+    q->spare = NULL;
+}
+
+void queue_new_session(struct queue *q, uint64_t session)
+{
+    q->session = session;
+    q->next_seq = 1;
+}
+
+/* The spare one, if its memory is enough and not far too much; else a new one. */
+static struct queue_item *get_item(struct queue *q, size_t n)
+{
+    size_t cap = (n / ROUND + 1) * ROUND;
+    struct queue_item *item = q->spare;
+
+    q->spare = NULL;
+    if (item && item->body.cap >= n && item->body.cap / 4 <= cap)
+        return item;
+    free_item(item);
+    item = calloc(1, sizeof *item);
+    if (!item)
+        return NULL;
+    /* A buffer grows by doubling, but never past its maximum: this makes it exact. */
+    buf_init(&item->body, cap);
+    if (buf_reserve(&item->body, cap)) {
+        free_item(item);
+        return NULL;
+    }
+    return item;
+}
+
+static struct queue_item *make_item(struct queue *q, const struct queue_batch *batch)
+{
+    assert(batch->range.measurements > 0);
+    struct queue_item *item = get_item(q, batch->body.n);
+    if (!item)
+        return NULL;
+    struct buf body = item->body;
+    *item = (struct queue_item){
+        .body = body,
+        .form = batch->form,
+        .session = q->session,
+        .seq = q->next_seq++,
+        .range = batch->range,
+        .carried = batch->carried,
+    };
+    int r = buf_append(&item->body, batch->body);
+    assert(r == 0); /* there is room */
+    (void)r;
+    return item;
+}
+
+/* @prev: what it comes behind; NULL for the front. */
+static void insert(struct queue *q, struct queue_item *prev, struct queue_item *item)
+{
+    struct queue_item **at = prev ? &prev->next : &q->head;
+
+    item->next = *at;
+    *at = item;
+    if (!item->next)
+        q->last = item;
+    q->n++;
+    q->bytes += item->body.cap;
+}
+
+static void remove_behind(struct queue *q, struct queue_item *prev)
+{
+    struct queue_item **at = prev ? &prev->next : &q->head;
+    struct queue_item *item = *at;
+
+    *at = item->next;
+    if (q->last == item)
+        q->last = prev;
+    q->n--;
+    q->bytes -= item->body.cap;
+    free_item(q->spare);
+    buf_reset(&item->body);
+    q->spare = item;
+}
+
+int queue_push(struct queue *q, const struct queue_batch *batch)
+{
+    struct queue_item *item = make_item(q, batch);
+    if (!item)
+        return -ENOMEM;
+    insert(q, q->last, item);
+    return 0;
+}
+
+uint64_t queue_trim(struct queue *q, struct gap_set *lost)
+{
+    uint64_t n_lost = 0;
+
+    while (q->bytes > q->max_bytes && q->n > 1) {
+        struct queue_item *prev = q->head->in_flight ? q->head : NULL;
+        const struct queue_item *oldest = prev ? prev->next : q->head;
+        gaps_add(lost, GAP_FULL, &oldest->range);
+        gaps_fold(lost, &oldest->carried);
+        n_lost += oldest->range.measurements;
+        remove_behind(q, prev);
+    }
+    return n_lost;
+}
+
+void queue_pop(struct queue *q)
+{
+    remove_behind(q, NULL);
+}
+
+int queue_split(struct queue *q, const struct queue_batch halves[2])
+{
+    struct queue_item *old = q->head;
+    struct queue_item *first = make_item(q, &halves[0]);
+    struct queue_item *second = first ? make_item(q, &halves[1]) : NULL;
+
+    if (!second) {
+        free_item(first);
+        return -ENOMEM;
+    }
+    first->carried = old->carried;
+    first->is_half = second->is_half = true;
+    insert(q, old, second);
+    insert(q, old, first);
+    queue_pop(q);
+    return 0;
+}
+
+uint64_t queue_floor(const struct queue *q)
+{
+    uint64_t floor = UINT64_MAX;
+
+    /* Halves, whose SEQs are newer than their place, are always in front; behind them the
+     * SEQs of a session only grow. */
+    for (const struct queue_item *item = q->head; item; item = item->next) {
+        if (item->session != q->head->session)
+            continue;
+        if (item->seq < floor)
+            floor = item->seq;
+        if (!item->is_half)
+            break;
+    }
+    return floor;
+}
+
+uint64_t queue_measurements(const struct queue *q)
+{
+    uint64_t n = 0;
+
+    for (const struct queue_item *item = q->head; item; item = item->next)
+        n += item->range.measurements;
+    return n;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/sampler.h"
+
+#include "common/clock.h"
+#include "common/io.h"
+#include "common/units.h"
+#include "pcc/grid.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+/* A mount that doesn't answer in this part of the interval, or time, is left out. */
+#define ANSWER_SHARE 5u
+#define ANSWER_MAX (250 * MSEC)
+
+struct sampler {
+    struct seal_rule rule;
+    struct sources *sources;
+    struct outbox *outbox;
+    struct counters *counters;
+    struct grid grid;
+    struct gap_set gaps;     /* noted here, not told of yet */
+    uint64_t first_ns;       /* boot clock: the open batch's first tick */
+    uint64_t last_timestamp; /* of the last tick */
+    pthread_t thread;
+    int timer_fd;
+    int stop_fd;
+};
+
+bool sampler_must_seal(const struct seal_rule *rule, size_t measurements, size_t bytes,
+                       uint64_t next_age_ns)
+{
+    return measurements >= rule->measurements || bytes >= rule->bytes ||
+           next_age_ns > rule->flush_ns;
+}
+
+static void seal(struct sampler *s, uint64_t boot_ns)
+{
+    const struct batch *b = &outbox_open(s->outbox)->batch;
+    uint64_t due_ns = grid_due(&s->grid);
+    uint64_t next_ns = due_ns > boot_ns ? due_ns : boot_ns;
+    int later = 0;
+
+    if (b->n_items == 0)
+        return;
+    if (sampler_must_seal(&s->rule, b->n_items, b->bytes.len, next_ns - s->first_ns))
+        later = outbox_seal(s->outbox, OUTBOX_TRY);
+    else if (s->rule.each_tick)
+        later = outbox_seal(s->outbox, OUTBOX_IF_IDLE);
+    /* If not now, the batch takes in the next tick and is sealed after that one. */
+    (void)later;
+}
+
+static void take_tick(struct sampler *s, uint64_t boot_ns, uint64_t wall_ns)
+{
+    struct outbox_slot *slot = outbox_open(s->outbox);
+    struct batch *b = &slot->batch;
+    const size_t before = b->n_items;
+    uint64_t wait_ns = s->grid.interval_ns / ANSWER_SHARE;
+
+    s->last_timestamp = grid_timestamp(s->grid.interval_ns, wall_ns);
+    batch_begin_tick(b);
+    if (sources_append(s->sources, b, s->last_timestamp,
+                       boot_ns + (wait_ns < ANSWER_MAX ? wait_ns : ANSWER_MAX), &s->gaps))
+        outbox_wake(s->outbox);
+    if (before == 0) {
+        /* Gaps travel in a batch's first tick, so that a long one isn't told of at each.
+         */
+        s->first_ns = boot_ns;
+        outbox_collect_gaps(s->outbox, OUTBOX_TRY, &s->gaps);
+        gaps_emit(&s->gaps, &slot->carried, b, s->last_timestamp);
+    }
+    s->counters->ticks++;
+    s->counters->measurements += b->n_items - before;
+    seal(s, boot_ns);
+}
+
+static void note_missed(struct sampler *s, uint64_t missed, uint64_t first_wall_ns)
+{
+    struct gap_note note = {
+        .from_ns = first_wall_ns,
+        .to_ns = first_wall_ns + (missed - 1) * s->grid.interval_ns,
+        .ticks = missed,
+        .measurements = missed * sources_count(s->sources),
+    };
+
+    gaps_add(&s->gaps, GAP_MISSED, &note);
+    s->counters->missed += missed;
+}
+
+/* Return: is it time for a tick? Else to stop. */
+static bool wait_until(const struct sampler *s, uint64_t due_ns)
+{
+    const struct itimerspec at = {
+        .it_value = {.tv_sec = (time_t)(due_ns / SEC), .tv_nsec = (long)(due_ns % SEC)}};
+    struct pollfd fds[] = {{.fd = s->stop_fd, .events = POLLIN},
+                           {.fd = s->timer_fd, .events = POLLIN}};
+
+    /* Setting it also takes back an expiry that was not read. */
+    int r = timerfd_settime(s->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+    assert(r == 0);
+    do {
+        r = poll(fds, 2, -1);
+    } while (r < 0 && errno == EINTR);
+    return fds[0].revents == 0;
+}
+
+/* What is left when it ends: no tick can be late any more, so locks may be waited for. */
+static void finish(struct sampler *s)
+{
+    struct outbox_slot *slot = outbox_open(s->outbox);
+
+    const size_t before = slot->batch.n_items;
+
+    outbox_collect_gaps(s->outbox, OUTBOX_WAIT, &s->gaps);
+    gaps_emit(&s->gaps, &slot->carried, &slot->batch, s->last_timestamp);
+    s->counters->measurements += slot->batch.n_items - before;
+    if (slot->batch.n_items > 0) {
+        int r = outbox_seal(s->outbox, OUTBOX_WAIT);
+        assert(r == 0); /* it waits */
+        (void)r;
+    }
+}
+
+/* Thread: sampler. */
+static void *sampler_run(void *arg)
+{
+    struct sampler *s = arg;
+    uint64_t boot_ns = clock_boot_ns();
+    uint64_t wall_ns = clock_wall_ns();
+
+    grid_init(&s->grid, s->grid.interval_ns, boot_ns, wall_ns, clock_random_u64());
+    take_tick(s, boot_ns, wall_ns);
+    while (wait_until(s, grid_due(&s->grid))) {
+        boot_ns = clock_boot_ns();
+        wall_ns = clock_wall_ns();
+        uint64_t due_wall_ns = wall_ns - (boot_ns - grid_due(&s->grid));
+        uint64_t missed = grid_arrive(&s->grid, boot_ns);
+        if (missed > 0)
+            note_missed(s, missed, due_wall_ns);
+        /* The clock may have been stepped: the next point, on it, as of now. */
+        (void)grid_realign(&s->grid, wall_ns + (grid_due(&s->grid) - boot_ns));
+        take_tick(s, boot_ns, wall_ns);
+    }
+    finish(s);
+    return NULL;
+}
+
+static void sampler_free(struct sampler *s)
+{
+    io_close(&s->timer_fd);
+    io_close(&s->stop_fd);
+    free(s);
+}
+
+int sampler_start(uint64_t interval_ns, const struct seal_rule *rule,
+                  struct sources *sources, struct outbox *outbox,
+                  struct counters *counters, struct sampler **ret)
+{
+    struct sampler *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    s->rule = *rule;
+    s->sources = sources;
+    s->outbox = outbox;
+    s->counters = counters;
+    s->grid.interval_ns = interval_ns;
+    s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    s->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    int r = s->stop_fd < 0 || s->timer_fd < 0 ? -errno : 0;
+    if (r == 0)
+        r = -pthread_create(&s->thread, NULL, sampler_run, s);
+    if (r) {
+        sampler_free(s);
+        return r;
+    }
+    (void)pthread_setname_np(s->thread, "pcc-sampler");
+    *ret = s;
+    return 0;
+}
+
+void sampler_stop(struct sampler *s)
+{
+    if (!s)
+        return;
+    (void)eventfd_write(s->stop_fd, 1);
+    (void)pthread_join(s->thread, NULL);
+    sampler_free(s);
+}

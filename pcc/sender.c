@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/sender.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/units.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define LOG_EVERY (10 * SEC)
+
+struct sender {
+    struct sender_parts parts;
+    pthread_t thread;
+    _Atomic bool stopping;
+    uint64_t within_ns;   /* written before stopping */
+    uint64_t deadline_ns; /* boot clock; 0 while not stopping */
+    uint64_t unsent;      /* at the end */
+    uint64_t behind_told; /* how much of counters.behind was logged */
+    bool unwritable;      /* the collection, and that was logged */
+    struct log_limit behind_limit;
+};
+
+/* Without a server the collection is all there is, and what it doesn't take is lost. */
+static void note_unwritten(struct sender *s, const struct outbox_slot *slot)
+{
+    struct gap_set lost = slot->carried;
+    struct gap_note note = gaps_of_batch(&slot->batch);
+
+    gaps_add(&lost, GAP_UNWRITTEN, &note);
+    s->parts.counters->dropped += note.measurements;
+    outbox_note_gaps(s->parts.outbox, &lost);
+}
+
+static void append_to_collection(struct sender *s, const struct outbox_slot *slot)
+{
+    int r = collection_append(s->parts.collection, &slot->batch);
+
+    if (r == 0)
+        s->parts.counters->appended += slot->batch.n_items;
+    else if (!s->parts.delivery)
+        note_unwritten(s, slot);
+    if (r && !s->unwritable)
+        log_event(LOG_ERROR, "collection_unwritable", LOG_RESULT("error", r));
+    else if (!r && s->unwritable)
+        log_event(LOG_INFO, "collection_writable");
+    s->unwritable = r != 0;
+}
+
+static void drain(struct sender *s, uint64_t now_ns)
+{
+    struct outbox_slot *slot;
+
+    while ((slot = outbox_take(s->parts.outbox))) {
+        if (s->parts.collection)
+            append_to_collection(s, slot);
+        if (s->parts.delivery)
+            delivery_add(s->parts.delivery, slot, now_ns);
+        outbox_release(s->parts.outbox, slot);
+    }
+}
+
+/* The sampler doesn't log: what it noted is told here. */
+static void report(struct sender *s, uint64_t now_ns)
+{
+    uint64_t behind = s->parts.counters->behind;
+    uint64_t suppressed = 0;
+
+    sources_log_changes(s->parts.sources);
+    if (behind == s->behind_told ||
+        !log_limit_pass(&s->behind_limit, now_ns, &suppressed))
+        return;
+    log_event(LOG_WARNING, "sender_behind",
+              LOG_U64("measurements", behind - s->behind_told),
+              LOG_U64("suppressed", suppressed));
+    s->behind_told = behind;
+}
+
+/* Return: is all done, or the time for it over? */
+static bool ended(const struct sender *s, uint64_t now_ns)
+{
+    const struct delivery *d = s->parts.delivery;
+
+    return !d || delivery_unsent(d) == 0 || now_ns >= s->deadline_ns;
+}
+
+static void begin_to_stop(struct sender *s, uint64_t now_ns)
+{
+    if (s->deadline_ns)
+        return;
+    s->deadline_ns = now_ns + s->within_ns;
+    if (s->parts.delivery)
+        delivery_hurry(s->parts.delivery, now_ns);
+}
+
+static void wait_for_work(struct sender *s, uint64_t now_ns)
+{
+    struct pollfd wake = {.fd = outbox_fd(s->parts.outbox), .events = POLLIN};
+
+    if (s->parts.delivery)
+        delivery_wait(s->parts.delivery, wake.fd, now_ns,
+                      s->deadline_ns ? s->deadline_ns : UINT64_MAX);
+    else
+        (void)poll(&wake, 1, -1); /* interrupted: looks once more in vain */
+}
+
+/* Thread: sender. */
+static void *sender_run(void *arg)
+{
+    struct sender *s = arg;
+
+    for (;;) {
+        uint64_t now_ns = clock_boot_ns();
+        /* Looked at first: what the sampler sealed before the stop is then drained. */
+        bool stopping = s->stopping;
+        if (stopping)
+            begin_to_stop(s, now_ns);
+        outbox_clear(s->parts.outbox);
+        drain(s, now_ns);
+        report(s, now_ns);
+        if (s->parts.delivery)
+            delivery_step(s->parts.delivery, now_ns);
+        if (stopping && ended(s, now_ns))
+            break;
+        wait_for_work(s, now_ns);
+    }
+    if (s->parts.delivery)
+        s->unsent = delivery_unsent(s->parts.delivery);
+    return NULL;
+}
+
+int sender_start(const struct sender_parts *parts, struct sender **ret)
+{
+    struct sender *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    s->parts = *parts;
+    s->behind_limit.every_ns = LOG_EVERY;
+    int r = -pthread_create(&s->thread, NULL, sender_run, s);
+    if (r) {
+        free(s);
+        return r;
+    }
+    (void)pthread_setname_np(s->thread, "pcc-sender");
+    *ret = s;
+    return 0;
+}
+
+uint64_t sender_stop(struct sender *s, uint64_t within_ns)
+{
+    if (!s)
+        return 0;
+    s->within_ns = within_ns;
+    s->stopping = true;
+    outbox_wake(s->parts.outbox);
+    (void)pthread_join(s->thread, NULL);
+    uint64_t unsent = s->unsent;
+    free(s);
+    return unsent;
+}

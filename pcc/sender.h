@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/*
+ * The thread that may block: takes sealed batches from the outbox, appends them to the
+ * collection file, hands them to delivery, and logs what the sampler has noted.
+ */
+
+#include "pcc/collection.h"
+#include "pcc/counters.h"
+#include "pcc/delivery.h"
+#include "pcc/outbox.h"
+#include "pcc/source.h"
+
+struct sender;
+
+/* All borrowed until sender_stop(). */
+struct sender_parts {
+    struct outbox *outbox;
+    struct sources *sources;
+    struct counters *counters;
+    struct collection *collection; /* or NULL */
+    struct delivery *delivery;     /* or NULL */
+};
+
+/* Starts the thread. Return: 0, and gives *ret for sender_stop(); -ENOMEM; -errno. */
+PC_MUST_CHECK int sender_start(const struct sender_parts *parts, struct sender **ret);
+
+/**
+ * sender_stop() - deliver what is sealed, then end the thread and free the sender
+ * @within_ns: how long to wait for the server at most
+ *
+ * The sampler must have ended. NULL is fine.
+ *
+ * Return: how many measurements were still waiting for the server at its end.
+ */
+uint64_t sender_stop(struct sender *s, uint64_t within_ns);
