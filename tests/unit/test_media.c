@@ -129,6 +129,7 @@ static const struct {
     {"text/*", MEDIA_JSON, MEDIA_JSON},
     {"application/json, application/msgpack", MEDIA_JSON, MEDIA_MSGPACK},
     {"application/json;q=0.5, application/msgpack;q=0.6", MEDIA_MSGPACK, MEDIA_MSGPACK},
+    {"application/json;Q=0.5, application/msgpack;q=0.6", MEDIA_MSGPACK, MEDIA_MSGPACK},
     {"application/json;q=0.51, application/msgpack;q=0.5", MEDIA_JSON, MEDIA_JSON},
     {"application/json;q=0.501, application/msgpack;q=0.5", MEDIA_JSON, MEDIA_JSON},
     {"application/json;q=0.5, application/msgpack;q=0.50", MEDIA_JSON, MEDIA_MSGPACK},
@@ -147,8 +148,8 @@ static const struct {
     {"application/msgpack;q=0", MEDIA_JSON, MEDIA_MSGPACK},
     {"application/msgpack;q=0.000", MEDIA_JSON, MEDIA_MSGPACK},
     /* A comma in quotes parts nothing. */
-    {"text/plain;x=\", application/msgpack\"", MEDIA_JSON, MEDIA_MSGPACK},
-    {"text/plain;x=\"\\\", application/msgpack\"", MEDIA_JSON, MEDIA_MSGPACK},
+    {"text/plain;x=\", application/msgpack,\"", MEDIA_JSON, MEDIA_MSGPACK},
+    {"text/plain;x=\"\\\", application/msgpack, \"", MEDIA_JSON, MEDIA_MSGPACK},
     {"text/plain;x=\"a\", application/msgpack", MEDIA_MSGPACK, MEDIA_MSGPACK},
     /* What is broken is never worse than absent. */
     {",,;;,", MEDIA_JSON, MEDIA_MSGPACK},
@@ -158,6 +159,7 @@ static const struct {
     {"application/msgpack;q=x, application/json;q=0.9", MEDIA_MSGPACK, MEDIA_MSGPACK},
     {"application/msgpack;q=0.9999999999999999999999, application/json;q=0.9",
      MEDIA_MSGPACK, MEDIA_MSGPACK},
+    {"application/msgpack;q=05, application/json;q=0.9", MEDIA_MSGPACK, MEDIA_MSGPACK},
     {"application/msgpack;q=1.5, application/json;q=0.9", MEDIA_MSGPACK, MEDIA_MSGPACK},
 };
 
@@ -167,6 +169,15 @@ START_TEST(accept_chooses_the_form_of_the_answer)
 
     ck_assert_int_eq(media_of_accept(value, MEDIA_JSON), accepts[_i].of_json);
     ck_assert_int_eq(media_of_accept(value, MEDIA_MSGPACK), accepts[_i].of_msgpack);
+}
+END_TEST
+
+START_TEST(accept_with_a_range_longer_than_a_name_is_no_match)
+{
+    /* A NUL is what stands behind our own names in memory. */
+    struct span value = SPAN("application/msgpack\0and more/*");
+
+    ck_assert_int_eq(media_of_accept(value, MEDIA_JSON), MEDIA_JSON);
 }
 END_TEST
 
@@ -257,6 +268,7 @@ int main(void)
     tcase_add_loop_test(c, content_encoding_names_one_coding_or_none, 0,
                         N_OF(content_encodings));
     tcase_add_loop_test(c, accept_chooses_the_form_of_the_answer, 0, N_OF(accepts));
+    tcase_add_test(c, accept_with_a_range_longer_than_a_name_is_no_match);
     tcase_add_loop_test(c, accept_post_names_a_set_of_forms, 0, N_OF(accept_posts));
     tcase_add_loop_test(c, accept_encoding_names_a_set_of_codings, 0,
                         N_OF(accept_encodings));

@@ -22,8 +22,6 @@ static void assert_answer(const char *error, struct span want)
 
 START_TEST(answer_is_written_with_replaced_bytes)
 {
-    CLEANUP(buf_done) struct buf out;
-
     assert_answer(NULL, SPAN("\x81\xa1\x65\xc0"));
     assert_answer("", SPAN("\x81\xa1\x65\xa0"));
     assert_answer("no", SPAN("\x81\xa1\x65\xa2no"));
@@ -33,12 +31,22 @@ START_TEST(answer_is_written_with_replaced_bytes)
                   SPAN("\x81\xa1\x65\xad"
                        "a\xef\xbf\xbd\xef\xbf\xbd"
                        "b\xc3\xa4\xef\xbf\xbd"));
-    buf_init(&out, 5);
-    bytes_put(&out, SPAN("x"));
-    ck_assert_int_eq(msgpack_codec.encode_answer("", &out), 0);
-    buf_truncate(&out, 1);
-    ck_assert_int_eq(msgpack_codec.encode_answer("a", &out), E_TOO_LARGE);
-    ck_assert(span_equal(buf_span(&out), SPAN("x")));
+}
+END_TEST
+
+/* What fits again behind a part that did not must not hide that. */
+START_TEST(answer_that_does_not_fit_leaves_the_buffer)
+{
+    const size_t whole = strlen("x") + 4 + strlen("no room\xef\xbf\xbd");
+
+    for (size_t max = 1; max <= whole; max++) {
+        CLEANUP(buf_done) struct buf out;
+        buf_init(&out, max);
+        bytes_put(&out, SPAN("x"));
+        int r = msgpack_codec.encode_answer("no room\xff", &out);
+        ck_assert_int_eq(r, max == whole ? 0 : E_TOO_LARGE);
+        ck_assert_uint_eq(out.len, r ? 1 : whole);
+    }
 }
 END_TEST
 
@@ -68,7 +76,7 @@ static const struct {
 START_TEST(answer_is_read_or_refused)
 {
     CLEANUP(bytes_drop) struct span in = bytes_of_hex(answers[_i].message);
-    struct answer a = {.is_error = true, .error = "untouched"};
+    struct answer a = {.is_error = answers[_i].error == NULL, .error = "untouched"};
     struct err_at at;
 
     ck_assert_int_eq(msgpack_codec.decode_answer(in, &a, &at), answers[_i].r);
@@ -218,6 +226,7 @@ static void add_small_tests(Suite *suite)
     TCase *c = tcase_create("answer, ping and pong");
 
     tcase_add_test(c, answer_is_written_with_replaced_bytes);
+    tcase_add_test(c, answer_that_does_not_fit_leaves_the_buffer);
     tcase_add_loop_test(c, answer_is_read_or_refused, 0, N_OF(answers));
     tcase_add_test(c, answer_cuts_a_long_error_between_characters);
     tcase_add_test(c, ping_and_pong_come_back_as_they_went);

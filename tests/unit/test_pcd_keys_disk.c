@@ -3,7 +3,9 @@
 #include "tests/lib/suite.h"
 #include "tests/unit/keys_home.h"
 
+#include "common/hash.h"
 #include "common/io.h"
+#include "pcd/keys_sorted.h"
 #include "proto/limits.h"
 
 #include <errno.h>
@@ -150,6 +152,62 @@ START_TEST(a_checkpoint_with_one_bit_wrong_is_refused)
                       (int)i);
         damage("keys", i);
     }
+}
+END_TEST
+
+struct rule_row {
+    const char *what;
+    uint64_t n_sessions; /* as the header says */
+    int copies;          /* of the one session */
+    size_t identifier_n;
+    uint64_t floor;
+    uint64_t ranges[4];
+    int r;
+};
+
+static const struct rule_row rule_rows[] = {
+    {"nothing wrong", 1, 1, 1, 1, {2, 2, 4, RANGES_SEQ_MAX}, 0},
+    {"the largest floor", 1, 1, 128, RANGES_SEQ_MAX + 1, {0}, 0},
+    {"one session too few", 2, 1, 1, 1, {2, 3}, E_MALFORMED},
+    {"one session too many", 1, 2, 1, 1, {2, 3}, E_MALFORMED},
+    {"no session", 1, 0, 1, 1, {2, 3}, E_MALFORMED},
+    {"a session twice", 2, 2, 1, 1, {2, 3}, E_MALFORMED},
+    {"no identifier", 1, 1, 0, 1, {2, 3}, E_MALFORMED},
+    {"a long identifier", 1, 1, 129, 1, {2, 3}, E_MALFORMED},
+    {"no floor", 1, 1, 1, 0, {2, 3}, E_MALFORMED},
+    {"a floor too high", 1, 1, 1, RANGES_SEQ_MAX + 2, {0}, E_MALFORMED},
+    {"a range at the floor", 1, 1, 1, 2, {2, 3}, E_MALFORMED},
+    {"a range below the floor", 1, 1, 1, 9, {2, 3}, E_MALFORMED},
+    {"a range that ends early", 1, 1, 1, 1, {5, 4}, E_MALFORMED},
+    {"ranges that touch", 1, 1, 1, 1, {2, 3, 4, 5}, E_MALFORMED},
+    {"ranges out of order", 1, 1, 1, 1, {6, 7, 2, 3}, E_MALFORMED},
+    {"a SEQ too high", 1, 1, 1, 1, {2, RANGES_SEQ_MAX + 1}, E_MALFORMED},
+};
+
+/* The CRCs are right, so it is the rules that are at work. */
+START_TEST(a_checkpoint_that_breaks_a_rule_is_refused)
+{
+    const struct rule_row *row = &rule_rows[_i];
+    uint8_t file[1024] = {0};
+    uint8_t *at = file + KEYS_HEADER_BYTES;
+
+    for (int i = 0; i < row->copies; i++) {
+        at = keys_put(at, 7, 8);
+        at = keys_put(at, NOW_NS, 8);
+        at = keys_put(at, row->floor, 8);
+        at = keys_put(at, row->ranges[2] ? 2 : row->ranges[0] ? 1 : 0, 2);
+        at = keys_put(at, row->identifier_n, 1);
+        memset(at, 'h', row->identifier_n);
+        at += row->identifier_n;
+        for (int j = 0; j < 4 && row->ranges[j]; j++)
+            at = keys_put(at, row->ranges[j], 8);
+    }
+    struct keys_header h = {.n_sessions = row->n_sessions};
+    size_t n = (size_t)(at - file);
+    h.records_crc = hash_crc32c(0, span_from(span_of(file, n), KEYS_HEADER_BYTES));
+    keys_header_write(&h, file);
+    put_file("keys", span_of(file, n));
+    ck_assert_msg(keys_open(&home.conf, &home.keys, &home.at) == row->r, "%s", row->what);
 }
 END_TEST
 
@@ -383,6 +441,53 @@ START_TEST(a_sorted_file_cut_damaged_at_its_end_or_missing_is_refused)
     ck_assert_int_eq(unlinkat(home.fd, "sessions/1", 0), 0);
     ck_assert_int_eq(keys_open(&home.conf, &keys, &at), E_MALFORMED);
     ck_assert_ptr_null(keys);
+}
+END_TEST
+
+START_TEST(a_sorted_file_of_another_number_is_refused)
+{
+    CLEANUP(buf_done) struct buf first;
+    struct keys *keys = NULL;
+    struct log_position at;
+
+    open_eager();
+    buf_init(&first, 4096);
+    for (uint64_t seq = 1; seq <= 2; seq++) {
+        for (uint64_t i = 0; i < 3; i++)
+            home_store(&home, "h", key_of(i, seq), NOW_NS);
+        home_checkpoint(&home, NOW_NS);
+        if (seq == 1)
+            ck_assert_int_eq(io_read_file(home.fd, "sessions/1", &first), 0);
+    }
+    keys_free(home.keys);
+    home.keys = NULL;
+    put_file("sessions/2", buf_span(&first));
+    ck_assert_int_eq(keys_open(&home.conf, &keys, &at), E_MALFORMED);
+}
+END_TEST
+
+START_TEST(a_sorted_file_is_no_longer_than_its_bound)
+{
+    static const uint64_t counts[] = {0, 1, 500, 20000};
+    struct keys_sorted_writer w;
+    struct ranges stored;
+    struct buf record;
+    uint64_t bytes = 0;
+
+    buf_init(&record, KEYS_RECORD_MAX_BYTES);
+    ranges_init(&stored);
+    ck_assert_int_eq(keys_sorted_create(home.fd, 1, &w), 0);
+    for (uint64_t i = 0; i < counts[_i]; i++) {
+        struct keys_order order = {i, i};
+        buf_reset(&record);
+        ck_assert_int_eq(keys_record_append(&record, SPAN("h"), i, 0, &stored), 0);
+        ck_assert_int_eq(keys_sorted_append(&w, order, buf_span(&record)), 0);
+        bytes += record.len;
+    }
+    ck_assert_int_eq(keys_sorted_finish(&w), 0);
+    ck_assert_uint_le(size_of("1"), keys_sorted_bound(bytes));
+    buf_done(&record);
+    ck_assert_int_eq(unlinkat(home.fd, "1", 0), 0);
 }
 END_TEST
 
@@ -661,6 +766,8 @@ int main(void)
     tcase_add_test(c, a_checkpoint_holds_what_was_settled_and_no_reservation);
     tcase_add_test(c, a_checkpoint_cut_anywhere_or_grown_is_refused);
     tcase_add_test(c, a_checkpoint_with_one_bit_wrong_is_refused);
+    tcase_add_loop_test(c, a_checkpoint_that_breaks_a_rule_is_refused, 0,
+                        (int)(sizeof rule_rows / sizeof rule_rows[0]));
     tcase_add_test(c, sessions_that_left_memory_are_found_again);
     tcase_add_test(c, the_longest_idle_sessions_leave_memory_first);
     tcase_add_test(c, a_session_with_a_reservation_stays_in_memory);
@@ -671,6 +778,8 @@ int main(void)
     tcase_add_test(c, an_identifier_keeps_its_last_used_sessions_up_to_a_bound);
     tcase_add_test(c, a_damaged_block_is_a_fault_and_never_news);
     tcase_add_test(c, a_sorted_file_cut_damaged_at_its_end_or_missing_is_refused);
+    tcase_add_test(c, a_sorted_file_of_another_number_is_refused);
+    tcase_add_loop_test(c, a_sorted_file_is_no_longer_than_its_bound, 0, 4);
     tcase_add_test(c, what_an_interrupted_rewrite_left_is_removed);
     tcase_add_test(c, a_checkpoint_that_fails_leaves_the_one_before_and_loses_nothing);
     tcase_add_test(c, a_checkpoint_survives_any_failed_allocation);

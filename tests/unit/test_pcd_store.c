@@ -10,8 +10,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -388,6 +390,48 @@ START_TEST(no_batch_is_taken_below_the_reserve_or_while_draining)
 }
 END_TEST
 
+static void push_until_it_fails(struct store *s)
+{
+    const struct rlimit small = {.rlim_cur = 4096, .rlim_max = 4096};
+    char lines[1001];
+    int failed = 0;
+
+    memset(lines, 'z', sizeof lines);
+    lines[999] = '\n';
+    lines[1000] = 0;
+    (void)sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    if (setrlimit(RLIMIT_FSIZE, &small))
+        _exit(1);
+    /* Each host's file stays small; every log takes three of these. */
+    for (uint64_t i = 1; i <= 10; i++) {
+        char host[8];
+        (void)snprintf(host, sizeof host, "h%u", (unsigned)i);
+        failed += push(s, host, 1, lines) != 0;
+    }
+    if (failed != 2 || is_stored(s, "h4", 1) || !is_stored(s, "h5", 1))
+        _exit(2);
+}
+
+START_TEST(a_failed_write_refuses_its_batches_and_a_new_log_goes_on)
+{
+    struct stat st;
+    char path[64];
+
+    crash_after(push_until_it_fails);
+    struct store *s = open_store();
+    for (unsigned i = 1; i <= 10; i++) {
+        bool lost = i == 4 || i == 8;
+        char host[8];
+
+        (void)snprintf(host, sizeof host, "h%u", i);
+        ck_assert_msg(is_stored(s, host, 1) == !lost, "%s", host);
+        (void)snprintf(path, sizeof path, "data/%s/2026-11-22.jsonl", host);
+        ck_assert_int_eq(fstatat(home.fd, path, &st, 0) == 0, !lost);
+    }
+    ck_assert_int_eq(store_close(s), 0);
+}
+END_TEST
+
 struct pusher {
     struct store *s;
     char host[8];
@@ -450,6 +494,7 @@ int main(void)
     tcase_add_test(c, a_full_log_makes_a_checkpoint_and_old_logs_go);
     tcase_add_test(c, interval_sync_answers_early_and_loses_nothing_at_close);
     tcase_add_test(c, no_batch_is_taken_below_the_reserve_or_while_draining);
+    tcase_add_test(c, a_failed_write_refuses_its_batches_and_a_new_log_goes_on);
     tcase_add_test(c, many_threads_push_and_all_is_stored_in_order);
     suite_add_tcase(suite, c);
     return suite_run(suite);

@@ -1,0 +1,176 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""pcd is killed under load, again and again: what it answered with 200 is there, once and
+whole; what it did not answer is there once and whole, or not at all; and a retry of
+everything adds only what was missing.
+
+PC_CRASH_KILLS says how often (50), PC_CRASH_SEED repeats a run's choices.
+"""
+
+import http.client
+import json
+import os
+import random
+import sys
+import threading
+import time
+
+from e2e import KEY, Pcd, folder, free_port, keyed, lines, run
+
+KILLS = int(os.environ.get("PC_CRASH_KILLS", "50"))
+SEED = int(os.environ.get("PC_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
+CLIENTS = 4
+# The log rolls and checkpoints come often.
+OPTIONS = {"LOG_MAX": "16MiB", "CHECKPOINT_INTERVAL": "1s"}
+
+
+class Client(threading.Thread):
+    """Posts one batch after the other, each once, and remembers what became of it."""
+
+    def __init__(self, number, port, seed):
+        super().__init__(daemon=True)
+        self.port = port
+        self.random = random.Random(seed)
+        self.identifier = f"host-{number}"
+        self.session = self.random.getrandbits(64)
+        self.batches = []
+        self.answered = set()  # numbers of batches that were answered with 200
+        self.ended = threading.Event()
+        self.failure = None
+        self.connection = None
+
+    def next_batch(self):
+        """One like no other, that says which it is: a word to tell it by, text of any
+        length, and some days."""
+        seq = len(self.batches) + 1
+        start = 1767813011 + 86400 * self.random.randrange(3)
+        n = self.random.choice((1, 2, 3, 20, 100))
+        size = self.random.choice((0, 100, 2000))
+        batch = {"identifier": self.identifier, "measurements": [
+            {"timestamp": start + i, "subsystem": "/proc/stat",
+             "measurement": f"{seq} {i} {self.random.randbytes(size // 2).hex()}\n"}
+            for i in range(n)]}
+        self.batches.append(batch)
+        return seq, batch
+
+    def post(self, seq, port):
+        """Return: the headers of a 200, or None if there was no answer."""
+        if not self.connection:
+            self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            self.connection.request(
+                "POST", "/v1/trickle", json.dumps(self.batches[seq - 1]),
+                {"apikey": KEY, "Content-Type": "application/json",
+                 **keyed(self.session, seq)})
+            answer = self.connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.disconnect()
+            return None
+        if answer.status in (503, 507):
+            return None
+        assert answer.status == 200, (answer.status, body)
+        return answer.headers
+
+    def disconnect(self):
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+
+    def run(self):
+        try:
+            while not self.ended.is_set():
+                seq, _ = self.next_batch()
+                # Some are sent again at once when no answer came, some only in the end.
+                for _ in range(self.random.choice((1, 1, 5))):
+                    if self.post(seq, self.port) is not None:
+                        self.answered.add(seq)
+                        break
+                    self.ended.wait(0.01)
+        except Exception as why:  # told by the test
+            self.failure = why
+
+
+def found(pcd, client):
+    """How often each batch of a client is in the store. Every byte there must be part of a
+    whole batch."""
+    expected = [lines(batch) for batch in client.batches]
+    count = [0] * (len(expected) + 1)
+    base = os.path.join(pcd.data, client.identifier)
+    for name in os.listdir(base) if os.path.isdir(base) else ():
+        with open(os.path.join(base, name), "rb") as f:
+            text = f.read()
+        at = 0
+        while at < len(text):
+            first = json.loads(text[at:text.index(b"\n", at)])
+            seq = int(first["measurement"].split(" ", 1)[0])
+            whole = expected[seq - 1]
+            assert text[at:at + len(whole)] == whole, (name, at, seq)
+            count[seq] += 1
+            at += len(whole)
+    return count
+
+
+def kill_and_restart(home, port, choices, times, **options):
+    """Kills pcd at random moments and starts it again; returns the last one, running."""
+    for _ in range(times):
+        pcd = Pcd(home=home, port=port, wait=False, **options)
+        if choices.random() < 0.2:
+            # Wherever it is: loading, recovering, opening the port.
+            time.sleep(choices.uniform(0, 0.1))
+        else:
+            pcd.wait_line("event=listening", 60)
+            time.sleep(choices.choice((0.01, 0.1, 0.3)) * choices.random())
+        pcd.kill()
+    return Pcd(home=home, port=port, **options)
+
+
+def crash(times, **options):
+    choices = random.Random(SEED)
+    home, port = folder(), free_port()
+    with open(os.open(os.path.join(home, "apikeys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write(KEY + "\n")
+    clients = [Client(i, port, choices.random()) for i in range(CLIENTS)]
+    for client in clients:
+        client.start()
+    pcd = kill_and_restart(home, port, choices, times, **options)
+    for client in clients:
+        client.ended.set()
+        client.join()
+        assert client.failure is None, client.failure
+        client.disconnect()
+    assert pcd.stop() == 0, pcd.log
+
+    sent = sum(len(c.batches) for c in clients)
+    answered = sum(len(c.answered) for c in clients)
+    print(f"# seed {SEED}: {times} kills, {sent} batches sent, {answered} answered")
+    assert answered >= times, "too little load to prove anything"
+    present = {}
+    for client in clients:
+        count = present[client] = found(pcd, client)
+        assert max(count) <= 1, [seq for seq, n in enumerate(count) if n > 1]
+        lost = [seq for seq in client.answered if count[seq] == 0]
+        assert not lost, (client.identifier, lost)
+
+    # Everything once more: what is there is known, the rest is stored now.
+    pcd = Pcd(home=home, port=port, **options)
+    for client in clients:
+        for seq in range(1, len(client.batches) + 1):
+            headers = client.post(seq, pcd.port)
+            assert headers is not None, pcd.log
+            assert ("Idempotent-Replayed" in headers) == (present[client][seq] == 1), seq
+    assert pcd.stop() == 0, pcd.log
+    for client in clients:
+        assert found(pcd, client)[1:] == [1] * len(client.batches), client.identifier
+
+
+def test_kills_under_load_lose_nothing_and_repeat_nothing():
+    crash(KILLS, **OPTIONS)
+
+
+def test_kills_lose_nothing_that_was_written_with_sync_interval():
+    crash(max(KILLS // 5, 5), SYNC="interval", **OPTIONS)
+
+
+if __name__ == "__main__":
+    run(sys.modules[__name__])

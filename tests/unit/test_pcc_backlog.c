@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/units.h"
+#include "pcc/backlog.h"
+#include "pcc/recode.h"
+#include "tests/lib/batches.h"
+#include "tests/lib/fault.h"
+#include "tests/lib/suite.h"
+
+#include <errno.h>
+
+static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
+static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
+
+static struct pcc_conf conf;
+static struct counters counters;
+static struct outbox *outbox;
+static struct backlog *backlog;
+static struct recoder *recoder;
+static struct agreement agreement;
+
+static void set_up(void)
+{
+    conf = (struct pcc_conf){
+        .identifier = "h1", .queue_max_bytes = 64 * 1024, .compression_level = 1};
+    counters = (struct counters){0};
+    agreement_init(&agreement, best);
+    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
+    ck_assert_int_eq(recode_new(1, &recoder), 0);
+}
+
+static void tear_down(void)
+{
+    recode_free(recoder);
+    backlog_free(backlog);
+    outbox_free(outbox);
+}
+
+/* A batch of @ticks ticks with two measurements each, from second @from on. */
+static void add(uint64_t from, uint64_t ticks, struct form form)
+{
+    struct outbox_slot slot = {0};
+
+    batch_init(&slot.batch, &batch_limits_default);
+    for (uint64_t t = from; t < from + ticks; t++) {
+        batches_add(&slot.batch, t * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        batches_add(&slot.batch, t * SEC, SPAN("/proc/meminfo"), SPAN("\xff raw\n"));
+    }
+    backlog_add(backlog, &slot, form);
+    batch_done(&slot.batch);
+}
+
+/* Begins with the oldest, reads it back, and says how many measurements it has from which
+ * second on. */
+static struct backlog_post assert_oldest(struct form form, uint64_t from, size_t n)
+{
+    struct backlog_post post;
+    CLEANUP(batch_done) struct batch got;
+
+    batch_init(&got, &batch_limits_default);
+    ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), 0);
+    ck_assert_int_eq((int)post.form.media, (int)form.media);
+    ck_assert_int_eq((int)post.form.coding, (int)form.coding);
+    ck_assert_uint_eq(post.n_measurements, n);
+    ck_assert_int_eq(recode_decode(recoder, post.body, post.form, &got), 0);
+    ck_assert(span_equal(batch_identifier(&got), SPAN("h1")));
+    ck_assert_uint_eq(got.n_items, n);
+    ck_assert_uint_eq(got.items[0].time_ns, from * SEC);
+    ck_assert(span_equal(batch_get(&got, 1).text, SPAN("\xff raw\n")));
+    return post;
+}
+
+static struct gap_set collect(void)
+{
+    struct gap_set gaps = {0};
+
+    outbox_collect_gaps(outbox, OUTBOX_WAIT, &gaps);
+    return gaps;
+}
+
+START_TEST(batch_stays_until_it_is_stored)
+{
+    add(1, 3, best);
+    uint64_t session = assert_oldest(best, 1, 6).session;
+    backlog_give_back(backlog);
+    struct backlog_post again = assert_oldest(best, 1, 6);
+    ck_assert_uint_eq(again.session, session);
+    ck_assert_uint_eq(again.seq, 1);
+    ck_assert_uint_eq(again.floor, 1);
+    backlog_stored(backlog);
+    ck_assert(backlog_empty(backlog));
+}
+END_TEST
+
+START_TEST(batch_is_brought_into_the_form_that_is_taken)
+{
+    add(1, 3, best);
+    ck_assert(agreement_refused(&agreement, best, 0));
+    struct backlog_post post = assert_oldest(plain, 1, 6);
+    ck_assert(span_starts_with(post.body, SPAN("{\"identifier\":\"h1\",")));
+    ck_assert_uint_eq(post.seq, 1);
+    backlog_give_back(backlog);
+    agreement_init(&agreement, best);
+    (void)assert_oldest(best, 1, 6);
+}
+END_TEST
+
+START_TEST(too_large_batch_is_cut_at_a_tick_down_to_one)
+{
+    add(1, 5, best);
+    (void)assert_oldest(best, 1, 10);
+    backlog_give_back(backlog);
+    ck_assert_int_eq(backlog_split(backlog), 0); /* 2 and 3 ticks */
+    struct backlog_post post = assert_oldest(best, 1, 4);
+    ck_assert_uint_eq(post.seq, 2);
+    ck_assert_uint_eq(post.floor, 2);
+    backlog_give_back(backlog);
+    ck_assert_int_eq(backlog_split(backlog), 0);
+    (void)assert_oldest(best, 1, 2);
+    backlog_give_back(backlog);
+    ck_assert_uint_eq(backlog_measurements(backlog), 10);
+
+    /* One tick can't be cut. */
+    ck_assert_int_eq(backlog_split(backlog), 0);
+    ck_assert_uint_eq(counters.rejected, 2);
+    (void)assert_oldest(best, 2, 2);
+    backlog_stored(backlog);
+    post = assert_oldest(best, 3, 6);
+    ck_assert_uint_eq(post.seq, 3);
+    struct gap_set gaps = collect();
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].measurements, 2);
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].from_ns, SEC);
+}
+END_TEST
+
+START_TEST(rejected_batch_becomes_a_gap)
+{
+    add(1, 3, best);
+    add(4, 1, best);
+    backlog_reject(backlog, "bad");
+    ck_assert_uint_eq(counters.rejected, 6);
+    struct gap_set gaps = collect();
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].ticks, 3);
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].to_ns, 3 * SEC);
+    (void)assert_oldest(best, 4, 2);
+}
+END_TEST
+
+START_TEST(full_backlog_drops_the_oldest_as_a_gap)
+{
+    for (uint64_t t = 1; t <= 20; t++)
+        add(t, 1, best); /* 4 KiB each in memory, 64 KiB in all */
+    ck_assert_uint_eq(counters.dropped, 8);
+    struct gap_set gaps = collect();
+    ck_assert_uint_eq(gaps.notes[GAP_FULL].ticks, 4);
+    ck_assert_uint_eq(gaps.notes[GAP_FULL].from_ns, SEC);
+    ck_assert_uint_eq(gaps.notes[GAP_FULL].to_ns, 4 * SEC);
+    struct backlog_post post = assert_oldest(best, 5, 2);
+    ck_assert_uint_eq(post.seq, 5);
+    ck_assert_uint_eq(post.floor, 5);
+}
+END_TEST
+
+/* Wherever memory runs out: all is queued, or all is a gap. */
+START_TEST(batch_that_finds_no_memory_becomes_a_gap)
+{
+    struct outbox_slot slot = {0};
+    uint64_t n = 0;
+    bool fired = true;
+
+    batch_init(&slot.batch, &batch_limits_default);
+    batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+    for (long nth = 0; fired; nth++) {
+        backlog_free(backlog);
+        ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
+        fault_arm(nth);
+        backlog_add(backlog, &slot, best);
+        fired = fault_disarm();
+        n += fired;
+        ck_assert(backlog_empty(backlog) == fired);
+        ck_assert_uint_eq(counters.dropped, n);
+    }
+    ck_assert_uint_eq(collect().notes[GAP_UNENCODED].measurements, n);
+    batch_done(&slot.batch);
+}
+END_TEST
+
+START_TEST(batch_is_whole_wherever_memory_runs_out_while_it_is_split)
+{
+    bool fired = true;
+
+    add(1, 4, best);
+    for (long nth = 0; fired; nth++) {
+        fault_arm(nth);
+        int r = backlog_split(backlog);
+        fired = fault_disarm();
+        ck_assert_int_eq(r, fired ? -ENOMEM : 0);
+        ck_assert_uint_eq(backlog_measurements(backlog), 8);
+    }
+    (void)assert_oldest(best, 1, 4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pcc_backlog");
+    TCase *c = tcase_create("backlog");
+
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, batch_stays_until_it_is_stored);
+    tcase_add_test(c, batch_is_brought_into_the_form_that_is_taken);
+    tcase_add_test(c, too_large_batch_is_cut_at_a_tick_down_to_one);
+    tcase_add_test(c, rejected_batch_becomes_a_gap);
+    tcase_add_test(c, full_backlog_drops_the_oldest_as_a_gap);
+    tcase_add_test(c, batch_that_finds_no_memory_becomes_a_gap);
+    tcase_add_test(c, batch_is_whole_wherever_memory_runs_out_while_it_is_split);
+    suite_add_tcase(suite, c);
+    return suite_run(suite);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/units.h"
+#include "pcc/form.h"
+#include "tests/lib/bytes.h"
+#include "tests/lib/suite.h"
+
+#define NOW (5 * HOUR)
+
+static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
+static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
+
+static void assert_form(struct form got, struct form want)
+{
+    ck_assert_int_eq((int)got.media, (int)want.media);
+    ck_assert_int_eq((int)got.coding, (int)want.coding);
+}
+
+/* What a server says of itself, and what is sent for it. */
+static const struct {
+    const char *accept_post;
+    const char *accept_encoding; /* NULL: not said */
+    struct form wanted;
+    struct form want;
+} servers[] = {
+    {"application/json, application/msgpack", "gzip", best, best},
+    {"application/json", "gzip", best, {MEDIA_JSON, CODING_GZIP}},
+    {"application/msgpack", "identity", best, {MEDIA_MSGPACK, CODING_IDENTITY}},
+    {"application/msgpack", NULL, best, {MEDIA_MSGPACK, CODING_IDENTITY}},
+    {"application/json", "deflate", best, {MEDIA_JSON, CODING_IDENTITY}},
+    {"text/csv", "br", best, {MEDIA_JSON, CODING_IDENTITY}},
+    {"*/*", "*", best, best},
+    {"application/msgpack", "gzip", {MEDIA_JSON, CODING_GZIP}, {MEDIA_JSON, CODING_GZIP}},
+    {"application/msgpack", "gzip", plain, plain},
+};
+
+START_TEST(form_is_what_is_wanted_as_far_as_it_is_taken)
+{
+    struct agreement a;
+
+    agreement_init(&a, servers[_i].wanted);
+    agreement_learn(&a, span_of_str(servers[_i].accept_post),
+                    servers[_i].accept_encoding ? span_of_str(servers[_i].accept_encoding)
+                                                : span_of(NULL, 0));
+    struct form got = agreement_form(&a, NOW);
+    assert_form(got, servers[_i].want);
+    ck_assert(agreement_fits(&a, got, NOW));
+    ck_assert(agreement_fits(&a, plain, NOW));
+}
+END_TEST
+
+START_TEST(silent_server_gets_what_is_wanted)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, span_of(NULL, 0), SPAN("gzip"));
+    ck_assert(!a.named);
+    assert_form(agreement_form(&a, NOW), best);
+}
+END_TEST
+
+START_TEST(refused_form_goes_down_to_plain_json_for_an_hour)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    ck_assert(agreement_refused(&a, best, NOW));
+    assert_form(agreement_form(&a, NOW), plain);
+    ck_assert(!agreement_fits(&a, best, NOW));
+    ck_assert(!agreement_refused(&a, plain, NOW));
+    assert_form(agreement_form(&a, NOW + HOUR - 1), plain);
+    assert_form(agreement_form(&a, NOW + HOUR), best);
+    ck_assert(agreement_fits(&a, best, NOW + HOUR));
+}
+END_TEST
+
+START_TEST(refusal_that_names_another_form_gets_that_one)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, SPAN("application/msgpack"), SPAN("identity"));
+    ck_assert(agreement_refused(&a, best, NOW));
+    assert_form(agreement_form(&a, NOW), (struct form){MEDIA_MSGPACK, CODING_IDENTITY});
+}
+END_TEST
+
+START_TEST(refusal_of_a_form_that_was_named_goes_down)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
+    ck_assert(agreement_refused(&a, best, NOW));
+    assert_form(agreement_form(&a, NOW), plain);
+    /* Saying it again doesn't make it true. */
+    agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
+    assert_form(agreement_form(&a, NOW), plain);
+}
+END_TEST
+
+START_TEST(server_that_begins_to_name_ends_the_fallback)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    ck_assert(agreement_refused(&a, best, NOW));
+    agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
+    assert_form(agreement_form(&a, NOW), best);
+}
+END_TEST
+
+START_TEST(server_that_no_longer_names_is_believed_to_take_all)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, SPAN("application/json"), SPAN("identity"));
+    assert_form(agreement_form(&a, NOW), plain);
+    agreement_forget(&a);
+    assert_form(agreement_form(&a, NOW), best);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pcc_form");
+    TCase *c = tcase_create("form");
+
+    tcase_add_loop_test(c, form_is_what_is_wanted_as_far_as_it_is_taken, 0,
+                        (int)N_OF(servers));
+    tcase_add_test(c, silent_server_gets_what_is_wanted);
+    tcase_add_test(c, refused_form_goes_down_to_plain_json_for_an_hour);
+    tcase_add_test(c, refusal_that_names_another_form_gets_that_one);
+    tcase_add_test(c, refusal_of_a_form_that_was_named_goes_down);
+    tcase_add_test(c, server_that_begins_to_name_ends_the_fallback);
+    tcase_add_test(c, server_that_no_longer_names_is_believed_to_take_all);
+    suite_add_tcase(suite, c);
+    return suite_run(suite);
+}

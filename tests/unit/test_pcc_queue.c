@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcc/queue.h"
+#include "tests/lib/fault.h"
+#include "tests/lib/suite.h"
+
+#include <errno.h>
+
+#define SESSION UINT64_C(0x1111)
+
+static struct queue queue;
+static uint8_t bytes[64 * 1024];
+
+static void set_up(void)
+{
+    queue_init(&queue, 40 * 1024, SESSION);
+}
+
+static void tear_down(void)
+{
+    queue_done(&queue);
+}
+
+static struct queue_batch batch_of(size_t n, uint64_t measurements)
+{
+    return (struct queue_batch){
+        .body = span_of(bytes, n),
+        .form = {MEDIA_MSGPACK, CODING_GZIP},
+        .range = {1, 2, 1, measurements},
+    };
+}
+
+static void push(size_t n)
+{
+    struct queue_batch batch = batch_of(n, 5);
+
+    ck_assert_int_eq(queue_push(&queue, &batch), 0);
+}
+
+/* The SEQs from the oldest on. */
+static void assert_seqs(const uint64_t *seqs, size_t n)
+{
+    const struct queue_item *item = queue.head;
+
+    ck_assert_uint_eq(queue.n, n);
+    for (size_t i = 0; i < n; i++, item = item->next)
+        ck_assert_uint_eq(item->seq, seqs[i]);
+    ck_assert_ptr_null(item);
+}
+
+START_TEST(batches_keep_their_order_and_count_up)
+{
+    for (int i = 0; i < 3; i++)
+        push(100);
+    assert_seqs((const uint64_t[]){1, 2, 3}, 3);
+    ck_assert_uint_eq(queue_measurements(&queue), 15);
+    queue_pop(&queue);
+    push(100);
+    assert_seqs((const uint64_t[]){2, 3, 4}, 3);
+    while (queue.n > 0)
+        queue_pop(&queue);
+    ck_assert_uint_eq(queue.bytes, 0);
+    push(100);
+    assert_seqs((const uint64_t[]){5}, 1);
+}
+END_TEST
+
+START_TEST(full_queue_drops_the_oldest_with_what_it_told_of)
+{
+    struct gap_set lost = {0};
+    struct queue_batch telling = batch_of(10000, 7);
+
+    gaps_add(&telling.carried, GAP_MISSED, &(struct gap_note){1, 1, 3, 3});
+    ck_assert_int_eq(queue_push(&queue, &telling), 0);
+    for (int i = 0; i < 3; i++) {
+        push(10000);
+        ck_assert_uint_eq(queue_trim(&queue, &lost), i < 2 ? 0 : 7);
+    }
+    assert_seqs((const uint64_t[]){2, 3, 4}, 3);
+    ck_assert_uint_le(queue.bytes, queue.max_bytes);
+    ck_assert_uint_eq(lost.notes[GAP_FULL].measurements, 7);
+    ck_assert_uint_eq(lost.notes[GAP_MISSED].ticks, 3);
+}
+END_TEST
+
+START_TEST(batch_in_flight_is_never_dropped)
+{
+    struct gap_set lost = {0};
+
+    push(10000);
+    queue.head->in_flight = true;
+    for (int i = 0; i < 5; i++) {
+        push(10000);
+        (void)queue_trim(&queue, &lost);
+    }
+    assert_seqs((const uint64_t[]){1, 5, 6}, 3);
+    ck_assert_uint_eq(lost.notes[GAP_FULL].measurements, 15);
+}
+END_TEST
+
+START_TEST(lone_batch_may_be_larger_than_the_queue)
+{
+    struct gap_set lost = {0};
+
+    push(60000);
+    ck_assert_uint_eq(queue_trim(&queue, &lost), 0);
+    push(100);
+    ck_assert_uint_eq(queue_trim(&queue, &lost), 5);
+    assert_seqs((const uint64_t[]){2}, 1);
+}
+END_TEST
+
+START_TEST(halves_take_the_place_of_the_first_with_new_numbers)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    push(100);
+    push(100);
+    gaps_add(&queue.head->carried, GAP_FULL, &(struct gap_note){1, 1, 1, 1});
+    ck_assert_int_eq(queue_split(&queue, halves), 0);
+    assert_seqs((const uint64_t[]){3, 4, 2}, 3);
+    ck_assert_uint_eq(queue_measurements(&queue), 10);
+    ck_assert(!gaps_empty(&queue.head->carried));
+    ck_assert(gaps_empty(&queue.head->next->carried));
+    push(100); /* goes to the end still */
+    assert_seqs((const uint64_t[]){3, 4, 2, 5}, 4);
+}
+END_TEST
+
+START_TEST(only_batch_can_be_split_too)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    push(100);
+    ck_assert_int_eq(queue_split(&queue, halves), 0);
+    push(100);
+    assert_seqs((const uint64_t[]){2, 3, 4}, 3);
+}
+END_TEST
+
+START_TEST(floor_is_the_lowest_number_still_to_be_sent)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    for (int i = 0; i < 4; i++)
+        push(100);
+    ck_assert_uint_eq(queue_floor(&queue), 1);
+    queue_pop(&queue);
+    ck_assert_uint_eq(queue_floor(&queue), 2);
+    ck_assert_int_eq(queue_split(&queue, halves), 0); /* 5 6 3 4 */
+    ck_assert_uint_eq(queue_floor(&queue), 3);
+    ck_assert_int_eq(queue_split(&queue, halves), 0); /* 7 8 6 3 4 */
+    ck_assert_uint_eq(queue_floor(&queue), 3);
+    for (int i = 0; i < 3; i++)
+        queue_pop(&queue);
+    queue_pop(&queue);
+    ck_assert_uint_eq(queue_floor(&queue), 4);
+}
+END_TEST
+
+START_TEST(floor_of_halves_alone_is_the_first_of_them)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    push(100);
+    ck_assert_int_eq(queue_split(&queue, halves), 0); /* 2 3 */
+    ck_assert_uint_eq(queue_floor(&queue), 2);
+    ck_assert_int_eq(queue_split(&queue, halves), 0); /* 4 5 3 */
+    ck_assert_uint_eq(queue_floor(&queue), 3);
+}
+END_TEST
+
+START_TEST(new_session_counts_from_one_and_old_batches_keep_theirs)
+{
+    push(100);
+    push(100);
+    queue_new_session(&queue, 0x2222);
+    push(100);
+    assert_seqs((const uint64_t[]){1, 2, 1}, 3);
+    ck_assert_uint_eq(queue.head->session, SESSION);
+    ck_assert_uint_eq(queue_floor(&queue), 1);
+    queue_pop(&queue);
+    ck_assert_uint_eq(queue_floor(&queue), 2);
+    queue_pop(&queue);
+    ck_assert_uint_eq(queue.head->session, 0x2222);
+    ck_assert_uint_eq(queue_floor(&queue), 1);
+}
+END_TEST
+
+START_TEST(steady_traffic_allocates_nothing)
+{
+    struct queue_batch batch = batch_of(9000, 5);
+    int r = 0;
+
+    push(9100);
+    queue_pop(&queue);
+    fault_arm(0);
+    for (size_t i = 0; i < 50 && r == 0; i++) {
+        batch.body.n = 8500 + i * 50;
+        r = queue_push(&queue, &batch);
+        if (r == 0)
+            queue_pop(&queue);
+    }
+    bool fired = fault_disarm();
+    ck_assert_int_eq(r, 0);
+    ck_assert(!fired);
+}
+END_TEST
+
+START_TEST(queue_is_as_it_was_wherever_memory_runs_out)
+{
+    struct queue_batch halves[2] = {batch_of(5000, 2), batch_of(6000, 3)};
+    bool fired = true;
+
+    push(100);
+    for (long nth = 0; fired; nth++) {
+        fault_arm(nth);
+        int r = queue_split(&queue, halves);
+        fired = fault_disarm();
+        ck_assert_int_eq(r, fired ? -ENOMEM : 0);
+        ck_assert_uint_eq(queue.n, fired ? 1 : 2);
+        ck_assert_uint_eq(queue_measurements(&queue), 5);
+    }
+    fired = true;
+    for (long nth = 0; fired; nth++) {
+        struct queue_batch large = batch_of(50000, 1);
+        fault_arm(nth);
+        int r = queue_push(&queue, &large);
+        fired = fault_disarm();
+        ck_assert_int_eq(r, fired ? -ENOMEM : 0);
+        ck_assert_uint_eq(queue.n, fired ? 2 : 3);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pcc_queue");
+    TCase *c = tcase_create("queue");
+
+    tcase_add_checked_fixture(c, set_up, tear_down);
+    tcase_add_test(c, batches_keep_their_order_and_count_up);
+    tcase_add_test(c, full_queue_drops_the_oldest_with_what_it_told_of);
+    tcase_add_test(c, batch_in_flight_is_never_dropped);
+    tcase_add_test(c, lone_batch_may_be_larger_than_the_queue);
+    tcase_add_test(c, halves_take_the_place_of_the_first_with_new_numbers);
+    tcase_add_test(c, only_batch_can_be_split_too);
+    tcase_add_test(c, floor_is_the_lowest_number_still_to_be_sent);
+    tcase_add_test(c, floor_of_halves_alone_is_the_first_of_them);
+    tcase_add_test(c, new_session_counts_from_one_and_old_batches_keep_theirs);
+    tcase_add_test(c, steady_traffic_allocates_nothing);
+    tcase_add_test(c, queue_is_as_it_was_wherever_memory_runs_out);
+    suite_add_tcase(suite, c);
+    return suite_run(suite);
+}
