@@ -26,6 +26,7 @@ struct deflater {
 
 struct inflater {
     z_stream z;
+    uint8_t too_much; /* where zlib may write what has no room */
 };
 
 /* zlib counts in unsigned int: what is larger goes in pieces. */
@@ -135,16 +136,24 @@ void inflater_free(struct inflater *i)
     free(i);
 }
 
-/* Runs zlib once. Return: 0 and its result; as lend_tail(); E_TOO_LARGE. */
-static int inflate_some(z_stream *z, struct span *in, struct buf *to, int *ret)
+static void reset(struct inflater *i, int window_bits)
 {
+    int z = inflateReset2(&i->z, window_bits);
+
+    assert(z == Z_OK);
+    (void)z;
+}
+
+/* Runs zlib once. Return: 0 and its result; as lend_tail(); E_TOO_LARGE. */
+static int inflate_some(struct inflater *i, struct span *in, struct buf *to, int *ret)
+{
+    z_stream *z = &i->z;
     /* A full buffer must not keep zlib from the end of the member, so it gets a byte
      * that nobody wants: if it writes there, there was more. */
-    uint8_t too_much;
     bool is_full = to->len == to->max;
 
     if (is_full) {
-        z->next_out = &too_much;
+        z->next_out = &i->too_much;
         z->avail_out = 1;
     } else {
         int r = lend_tail(z, to);
@@ -160,13 +169,13 @@ static int inflate_some(z_stream *z, struct span *in, struct buf *to, int *ret)
 }
 
 /* Takes a member from the start of the input. */
-static int inflate_member(z_stream *z, struct span *in, struct buf *to,
+static int inflate_member(struct inflater *i, struct span *in, struct buf *to,
                           const char **ret_why)
 {
     int done = Z_OK;
 
     while (done == Z_OK) {
-        int r = inflate_some(z, in, to, &done);
+        int r = inflate_some(i, in, to, &done);
         if (r)
             return r;
     }
@@ -179,13 +188,13 @@ static int inflate_member(z_stream *z, struct span *in, struct buf *to,
         return -ENOMEM;
     default: /* Z_DATA_ERROR, and Z_NEED_DICT without a message */
         assert(done != Z_STREAM_ERROR);
-        *ret_why = z->msg ? z->msg : "a preset dictionary is not supported";
+        *ret_why = i->z.msg ? i->z.msg : "a preset dictionary is not supported";
         return E_MALFORMED;
     }
 }
 
 /* Takes gzip members until the input ends. */
-static int inflate_members(z_stream *z, struct span *in, struct buf *to,
+static int inflate_members(struct inflater *i, struct span *in, struct buf *to,
                            const char **ret_why)
 {
     int r;
@@ -195,22 +204,17 @@ static int inflate_members(z_stream *z, struct span *in, struct buf *to,
             *ret_why = "not a gzip member";
             return E_MALFORMED;
         }
-        int reset = inflateReset2(z, WINDOW_GZIP);
-        assert(reset == Z_OK);
-        (void)reset;
-        r = inflate_member(z, in, to, ret_why);
+        reset(i, WINDOW_GZIP);
+        r = inflate_member(i, in, to, ret_why);
     } while (r == 0 && in->n > 0);
     return r;
 }
 
-static int inflate_zlib(z_stream *z, struct span *in, struct buf *to,
+static int inflate_zlib(struct inflater *i, struct span *in, struct buf *to,
                         const char **ret_why)
 {
-    int reset = inflateReset2(z, WINDOW_ZLIB);
-    assert(reset == Z_OK);
-    (void)reset;
-
-    int r = inflate_member(z, in, to, ret_why);
+    reset(i, WINDOW_ZLIB);
+    int r = inflate_member(i, in, to, ret_why);
     if (r == 0 && in->n > 0) {
         *ret_why = "bytes behind the end of the compressed data";
         r = E_MALFORMED;
@@ -228,9 +232,9 @@ int inflater_run(struct inflater *i, enum coding coding, struct span in, struct 
 
     assert(coding == CODING_GZIP || coding == CODING_DEFLATE);
     if (coding == CODING_GZIP)
-        r = inflate_members(&i->z, &left, to, &why);
+        r = inflate_members(i, &left, to, &why);
     else
-        r = inflate_zlib(&i->z, &left, to, &why);
+        r = inflate_zlib(i, &left, to, &why);
     if (r == 0)
         return 0;
     buf_truncate(to, len_before);

@@ -53,50 +53,54 @@ static int append_text(struct json_reader *d, const struct json_value *v)
     return r;
 }
 
-static int append_measurement(struct json_reader *d, uint64_t time_ns,
-                              const struct json_value *v)
+static int open_measurement(struct json_reader *d, uint64_t time_ns,
+                            const struct json_value *v)
 {
     struct span subsystem;
     int r = json_reader_unescape(d, &v[SUBSYSTEM].string, &subsystem);
 
-    if (r == 0)
-        r = batch_open(d->batch, time_ns, subsystem);
-    if (r)
-        return r;
-    r = append_text(d, v);
-    if (r) {
-        batch_cancel(d->batch);
-        return r;
-    }
-    return batch_close(d->batch);
+    return r ? r : batch_open(d->batch, time_ns, subsystem);
 }
 
-/* Which limit did a measurement pass? */
-static const char *limit_passed(const struct batch *b, const struct json_value *v)
+/* Which limit did the batch reach, whose other limits were found kept? */
+static const char *limit_reached(const struct batch *b)
 {
-    size_t text_n = v[BYTES].is_given ? v[BYTES].string.n / 4 * 3 : v[TEXT].string.n;
-
-    if (b->n_items == b->limits.measurements)
-        return "more measurements than allowed";
-    if (text_n > b->limits.text_bytes)
-        return WIRE_MEASUREMENT " is longer than allowed";
-    return "more bytes of text in all than allowed";
+    return b->n_items == b->limits.measurements
+               ? "more measurements than allowed"
+               : "more bytes of text in all than allowed";
 }
 
 static void add_measurement(struct json_reader *d, const struct json_value *v)
 {
+    static const char longer[] = WIRE_MEASUREMENT " is longer than allowed";
+    struct batch *b = d->batch;
+    size_t text_offset = v[v[BYTES].is_given ? BYTES : TEXT].offset;
     uint64_t time_ns = read_time(d, v);
-    if (v[SUBSYSTEM].string.n > d->batch->limits.subsystem_bytes)
+
+    if (v[SUBSYSTEM].string.n > b->limits.subsystem_bytes)
         json_reader_stop(d, E_TOO_LARGE, WIRE_SUBSYSTEM " is longer than allowed",
                          v[SUBSYSTEM].offset);
+    if (!v[BYTES].is_given && v[TEXT].string.n > b->limits.text_bytes)
+        json_reader_stop(d, E_TOO_LARGE, longer, text_offset);
     if (json_reader_failed(d))
         return;
 
-    int r = append_measurement(d, time_ns, v);
-    if (r == E_MALFORMED)
-        json_reader_stop(d, r, WIRE_BYTES " is not base64", v[BYTES].offset);
-    else if (r)
-        json_reader_stop(d, r, r < 0 ? NULL : limit_passed(d->batch, v), v[TEXT].offset);
+    int r = open_measurement(d, time_ns, v);
+    if (r) {
+        json_reader_stop(d, r, limit_reached(b), v[SUBSYSTEM].offset);
+        return;
+    }
+    r = append_text(d, v);
+    if (r) {
+        batch_cancel(b);
+        json_reader_stop(
+            d, r, r == E_MALFORMED ? WIRE_BYTES " is not base64" : limit_reached(b),
+            text_offset);
+        return;
+    }
+    r = batch_close(b);
+    if (r)
+        json_reader_stop(d, r, longer, text_offset);
 }
 
 static void read_measurement(struct json_reader *d)

@@ -33,10 +33,13 @@ void json_reader_stop(struct json_reader *d, int r, const char *what, size_t off
 {
     if (d->c.r)
         return;
-    if (r < 0)
-        d->fault = r; /* the cursor only knows verdicts: whichever, it just has to stop */
     d->c.at = d->c.start + offset;
-    cursor_fail(&d->c, r < 0 ? E_STOPPED : r, what);
+    if (r > 0) {
+        cursor_fail(&d->c, r, what);
+        return;
+    }
+    d->fault = r;
+    cursor_fail(&d->c, E_STOPPED, NULL); /* it knows verdicts only, and has to stop */
 }
 
 int json_reader_result(const struct json_reader *d, struct err_at *reterr_at)

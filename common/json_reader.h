@@ -54,7 +54,7 @@ void json_reader_done(struct json_reader *d);
 /**
  * json_reader_stop() - fail, unless failed before
  * @r:      a verdict or a fault
- * @what:   a literal that names the reason; NULL if the result says it
+ * @what:   a literal that names the reason of a verdict; a fault needs none
  * @offset: of the value that it is about
  */
 void json_reader_stop(struct json_reader *d, int r, const char *what, size_t offset);

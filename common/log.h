@@ -10,6 +10,7 @@
  *     log_event(LOG_WARNING, "post_failed", LOG_U64("status", 503), LOG_MS("retry_ms", ns));
  */
 
+#include "common/err.h"
 #include "common/span.h"
 
 #include <stdbool.h>

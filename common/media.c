@@ -178,7 +178,7 @@ static unsigned named(const struct rank *ranks, size_t n_ranks)
     unsigned set = 0;
 
     for (size_t i = 0; i < n_ranks; i++) {
-        if (ranks[i].match != MATCH_NONE && ranks[i].weight > 0)
+        if (ranks[i].weight > 0)
             set |= MEDIA_BIT(i);
     }
     return set;

@@ -14,11 +14,10 @@
  * Objects that a message may hold, nested ones counted. A measurement is a map of three
  * or four members of two objects each; the rest is for members that we don't know.
  * msgpack-c takes 24 bytes for each, and up to as much again at the ends of its chunks.
+ * What a request holds besides measurements, and any other message, is small.
  */
 #define NODES_PER_MEASUREMENT 16u
-#define NODES_BESIDE                                                                     \
-    64u /* of a request besides its measurements; of any other message                   \
-         */
+#define NODES_BESIDE 64u
 
 /* A member that we read, and the texts for what can be wrong with it. */
 struct member {

@@ -27,4 +27,5 @@ extern const struct codec msgpack_codec;
  * Return: 0; E_TRUNCATED; E_MALFORMED, also for bytes behind the object; E_TOO_LARGE
  *         past @max_nodes or the nesting limit.
  */
-PC_MUST_CHECK int msgpack_walk(struct span in, size_t max_nodes, struct err_at *reterr_at);
+PC_MUST_CHECK int msgpack_walk(struct span in, size_t max_nodes,
+                               struct err_at *reterr_at);

@@ -2,8 +2,8 @@
 #include "common/opt.h"
 
 #include "common/io.h"
+#include "common/opt_file.h"
 #include "common/opt_text.h"
-#include "common/units.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -11,10 +11,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#define WARNINGS_MAX (64u * 1024u)
-#define NAME_BYTES 128u
+#define WARNINGS_BYTES (64u * 1024u)
+#define FILE_BYTES (1024u * 1024u)
+#define WHERE_TEXT (2 * OPT_SHOWN_TEXT + 32) /* PATH:LINE: NAME */
 
 /* Where a value came from, weakest first. */
 enum source {
@@ -30,192 +30,271 @@ struct load {
     const struct opt_program *program;
     void *conf;
     struct opt_state *state;
-    enum source *from; /* a row each: the strongest seen so far */
+    unsigned *ranks; /* a row each: the rank of the value it has */
+    const char *file;
+    enum opt_action action;
 };
 
-PC_PRINTF(2, 3) static int fail(struct opt_state *state, const char *format, ...)
+/* Within a source an option's name beats its old one. */
+static unsigned rank_of(enum source source, bool is_old)
+{
+    return 2 * (unsigned)source + !is_old;
+}
+
+PC_PRINTF(2, 3) static int fail(struct load *l, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(state->error, sizeof state->error, format, args);
+    (void)vsnprintf(l->state->error, sizeof l->state->error, format, args);
     va_end(args);
     return E_MALFORMED;
 }
 
 /* A copy that lives as long as the state; NULL without memory. */
-static const char *keep(struct opt_state *state, const char *text)
+static const char *copy_text(struct opt_state *state, const char *text)
 {
     char **texts = reallocarray(state->texts, state->n_texts + 1, sizeof *texts);
 
     if (!texts)
         return NULL;
     state->texts = texts;
-    texts[state->n_texts] = strdup(text);
-    return texts[state->n_texts] ? texts[state->n_texts++] : NULL;
+    char *copy = strdup(text);
+    if (copy)
+        texts[state->n_texts++] = copy;
+    return copy;
 }
 
-/* Puts a checked value in place. */
 static int store(struct load *l, const struct opt *o, union opt_value value)
 {
     char *at = (char *)l->conf + o->at;
 
     switch (o->type) {
     case OPT_STRING:
-    case OPT_SECRET: {
-        const char *copy = keep(l->state, value.text);
-        if (!copy)
+    case OPT_SECRET:
+        value.text = copy_text(l->state, value.text);
+        if (!value.text)
             return -ENOMEM;
-        memcpy(at, &copy, sizeof copy);
-        return 0;
-    }
+        memcpy(at, &value.text, sizeof value.text);
+        break;
     case OPT_DURATION:
     case OPT_SIZE:
     case OPT_COUNT:
         memcpy(at, &value.number, sizeof value.number);
-        return 0;
+        break;
     case OPT_BOOL:
         memcpy(at, &value.yes, sizeof value.yes);
-        return 0;
+        break;
     case OPT_CHOICE:
         memcpy(at, &value.choice, sizeof value.choice);
-        return 0;
+        break;
     }
     return 0;
 }
 
-/* Sets a row from a source, unless a stronger one did. @where names it in errors. */
-static int set(struct load *l, size_t row, const char *text, enum source from,
+/* Sets a row, unless it has a stronger value; what is wrong is refused all the same.
+ * @where: names the option and its source, for the error */
+static int set(struct load *l, size_t row, const char *text, unsigned rank,
                const char *where)
 {
     const struct opt *o = &l->program->opts[row];
     union opt_value value;
-    char right[256];
 
     if (opt_text_parse(o, text, &value) != 0) {
-        opt_text_expected(o, right, sizeof right);
-        return fail(l->state, "%s: '%s' is not %s", where,
-                    o->type == OPT_SECRET ? "…" : text, right);
+        char given[OPT_SHOWN_TEXT];
+        char expected[OPT_EXPECTED_TEXT];
+
+        opt_text_show(span_of_str(text), given);
+        opt_text_expected(o, expected);
+        return fail(l, "%s: given '%s', expected %s", where, given, expected);
     }
-    if (from < l->from[row])
+    if (rank < l->ranks[row])
         return 0;
     int r = store(l, o, value);
     if (r)
         return r;
-    l->from[row] = from;
-    l->state->sources[row] = source_names[from];
+    l->ranks[row] = rank;
+    l->state->sources[row] = source_names[rank / 2];
     return 0;
 }
 
 static int set_defaults(struct load *l)
 {
     for (size_t i = 0; i < l->program->n_opts; i++) {
-        char where[NAME_BYTES];
+        const struct opt *o = &l->program->opts[i];
+        int r = set(l, i, o->dflt, rank_of(FROM_DEFAULT, true), o->name);
 
-        (void)snprintf(where, sizeof where, "default of %s", l->program->opts[i].name);
-        int r = set(l, i, l->program->opts[i].dflt, FROM_DEFAULT, where);
+        assert(r != E_MALFORMED); /* the table is wrong */
         if (r)
             return r;
     }
     return 0;
 }
 
-static int unknown_flag(struct load *l, const char *name)
+/* A secret is no flag: all users of a host see the arguments of a program. */
+static int refuse_secret_flag(struct load *l, const struct opt *o, struct span name)
 {
-    char near[NAME_BYTES];
+    char given[OPT_SHOWN_TEXT];
+    char variable[OPT_NAME_TEXT];
 
-    opt_text_nearest_flag(l->program, name, near, sizeof near);
-    return fail(l->state, "--%s: no such flag; did you mean --%s? (--help lists them)",
-                name, near);
+    opt_text_show(name, given);
+    opt_text_variable(l->program, o->name, variable);
+    return fail(l,
+                "--%s: no such flag, as every user of the host could read it; give %s in "
+                "the environment or in the file that --config names",
+                given, variable);
 }
 
-/* One flag at argv[*at]; moves on over its value. */
-static int take_flag(struct load *l, int argc, char *const argv[], int *at)
+static int unknown_flag(struct load *l, struct span name)
 {
-    const char *flag = argv[*at] + 2;
-    const char *equals = strchr(flag, '=');
-    char name[NAME_BYTES];
-    char where[NAME_BYTES + 2];
-    const char *value = equals ? equals + 1 : NULL;
+    char given[OPT_SHOWN_TEXT];
+    char nearest[OPT_NAME_TEXT];
+    bool is_old;
 
-    (void)snprintf(name, sizeof name, "%.*s",
-                   equals ? (int)(equals - flag) : (int)strlen(flag), flag);
-    (void)snprintf(where, sizeof where, "--%s", name);
-    size_t row = opt_text_find_flag(l->program, name);
+    opt_text_nearest_flag(l->program, name, nearest);
+    size_t row = opt_text_find_flag(l->program, span_of_str(nearest), &is_old);
+    if (row < l->program->n_opts && l->program->opts[row].type == OPT_SECRET)
+        return refuse_secret_flag(l, &l->program->opts[row], name);
+    opt_text_show(name, given);
+    return fail(l, "--%s: no such flag, the nearest is --%s", given, nearest);
+}
+
+/* The arguments, and where we are in them. */
+struct args {
+    int n;
+    char *const *v;
+    int at;
+};
+
+/* A flag's value: behind its "=", else the next argument; NULL if there is none. */
+static const char *take_value(struct args *a)
+{
+    const char *equals = strchr(a->v[a->at], '=');
+
+    if (equals)
+        return equals + 1;
+    /* Rather a forgotten value than one that looks like a flag: that takes the "=". */
+    if (a->at + 1 == a->n || strncmp(a->v[a->at + 1], "--", 2) == 0)
+        return NULL;
+    return a->v[++a->at];
+}
+
+static int take_config(struct load *l, struct args *a)
+{
+    const char *file = take_value(a);
+
+    if (!file || !file[0])
+        return fail(l, "--config: expected the name of a file");
+    if (l->file)
+        return fail(l, "--config: given twice, expected once");
+    l->file = file;
+    return 0;
+}
+
+static int take_option(struct load *l, struct args *a, struct span name)
+{
+    char where[WHERE_TEXT];
+    bool is_old;
+    size_t row = opt_text_find_flag(l->program, name, &is_old);
+
     if (row == l->program->n_opts)
         return unknown_flag(l, name);
     const struct opt *o = &l->program->opts[row];
-    if (o->type == OPT_SECRET) {
-        opt_text_variable(l->program, o->name, name, sizeof name);
-        return fail(
-            l->state,
-            "%s: a flag could be read by every user of the host; set %s, or a file",
-            where, name);
+    if (o->type == OPT_SECRET)
+        return refuse_secret_flag(l, o, name);
+    (void)snprintf(where, sizeof where, "--%s", is_old ? o->old_name : o->name);
+    const char *value =
+        o->type == OPT_BOOL && !strchr(a->v[a->at], '=') ? "true" : take_value(a);
+    if (!value) {
+        char expected[OPT_EXPECTED_TEXT];
+
+        opt_text_expected(o, expected);
+        return fail(l, "%s: no value given, expected %s", where, expected);
     }
-    if (!value && o->type == OPT_BOOL)
-        value = "true";
-    else if (!value && *at + 1 < argc)
-        value = argv[++*at];
-    else if (!value)
-        return fail(l->state, "%s: the value is missing", where);
-    return set(l, row, value, FROM_FLAG, where);
+    return set(l, row, value, rank_of(FROM_FLAG, is_old), where);
 }
 
-static int read_file(struct load *l, const char *path)
+static int refuse_positional(struct load *l, const char *argument)
 {
-    CLEANUP(buf_done) struct buf bytes;
-    struct opt_line line = {0};
-    int r;
+    char given[OPT_SHOWN_TEXT];
 
-    buf_init(&bytes, 1024 * 1024);
-    r = io_read_file(AT_FDCWD, path, &bytes);
-    if (r) {
-        (void)fail(l->state, "--config %s: %s", path, err_text(r));
-        return r;
-    }
-    line.rest = buf_span(&bytes);
-    while ((r = opt_text_next_line(&line)) == 0) {
-        char where[512];
-        size_t row = opt_text_find_variable(l->program, line.name);
+    opt_text_show(span_of_str(argument), given);
+    return fail(l, "'%s' is no flag; expected --NAME VALUE (--help shows all)", given);
+}
 
-        (void)snprintf(where, sizeof where, "%s:%zu: %s", path, line.number, line.name);
-        if (row == l->program->n_opts) {
-            char near[NAME_BYTES];
-            opt_text_nearest_variable(l->program, line.name, near, sizeof near);
-            r = fail(l->state, "%s: no such option; did you mean %s?", where, near);
-        } else {
-            r = set(l, row, line.value, FROM_FILE, where);
-        }
+/* One flag, with its value. */
+static int take_flag(struct load *l, struct args *a)
+{
+    const char *flag = a->v[a->at] + 2;
+    struct span name = span_of(flag, strcspn(flag, "="));
+
+    if (span_equal(name, SPAN("config")))
+        return take_config(l, a);
+    if (strcmp(flag, "help") == 0)
+        l->action = OPT_HELP;
+    else if (strcmp(flag, "version") == 0)
+        l->action = OPT_VERSION;
+    else if (strcmp(flag, "check-config") == 0)
+        l->action = OPT_CHECK;
+    else
+        return take_option(l, a, name);
+    return 0;
+}
+
+/* Who asks for help or the version gets it, whatever else is there. */
+static bool is_answer(enum opt_action action)
+{
+    return action == OPT_HELP || action == OPT_VERSION;
+}
+
+static int read_flags(struct load *l, int argc, char *const argv[])
+{
+    struct args a = {.n = argc, .v = argv, .at = 1};
+
+    for (; a.at < argc && !is_answer(l->action); a.at++) {
+        if (strcmp(argv[a.at], "--") == 0)
+            return a.at + 1 < argc ? refuse_positional(l, argv[a.at + 1]) : 0;
+        if (strncmp(argv[a.at], "--", 2) != 0)
+            return refuse_positional(l, argv[a.at]);
+        int r = take_flag(l, &a);
         if (r)
-            break;
+            return r;
     }
-    opt_text_line_done(&line);
-    if (r == E_MALFORMED && !l->state->error[0])
-        r = fail(l->state, "%s:%zu: not NAME=VALUE", path, line.number);
-    return r == E_GONE ? 0 : r;
+    return 0;
+}
+
+static int warn_unknown(struct load *l, struct span name)
+{
+    char given[OPT_SHOWN_TEXT];
+    char nearest[OPT_NAME_TEXT];
+
+    opt_text_show(name, given);
+    opt_text_nearest_variable(l->program, name, nearest);
+    int r = buf_printf(&l->state->warnings,
+                       "%s in the environment: no such option, the nearest is %s\n",
+                       given, nearest);
+    return r == E_TOO_LARGE ? 0 : r; /* thousands more would help nobody */
 }
 
 static int read_environment(struct load *l, char *const envp[])
 {
-    size_t n_prefix = strlen(l->program->prefix);
-
-    for (size_t i = 0; envp && envp[i]; i++) {
-        const char *equals = strchr(envp[i], '=');
-        char name[NAME_BYTES];
-
-        if (!equals || strncmp(envp[i], l->program->prefix, n_prefix) != 0)
-            continue;
-        (void)snprintf(name, sizeof name, "%.*s", (int)(equals - envp[i]), envp[i]);
-        size_t row = opt_text_find_variable(l->program, name);
+    for (; *envp; envp++) {
+        struct span name = span_of(*envp, strcspn(*envp, "="));
+        char where[WHERE_TEXT];
+        bool is_old;
         int r;
-        if (row < l->program->n_opts) {
-            r = set(l, row, equals + 1, FROM_ENVIRONMENT, name);
+
+        if (!span_starts_with(name, span_of_str(l->program->prefix)))
+            continue;
+        size_t row = opt_text_find_variable(l->program, name, &is_old);
+        if (row == l->program->n_opts) {
+            r = warn_unknown(l, name);
         } else {
-            char near[NAME_BYTES];
-            opt_text_nearest_variable(l->program, name, near, sizeof near);
-            r = buf_printf(&l->state->warnings, "%s is no option; the nearest is %s\n",
-                           name, near);
-            r = r > 0 ? 0 : r; /* warnings beyond the limit are left out */
+            /* Without "=", which only a broken caller hands down, the value is empty. */
+            const char *value = *envp + name.n + ((*envp)[name.n] == '=');
+            (void)snprintf(where, sizeof where, "%.*s in the environment", (int)name.n,
+                           *envp);
+            r = set(l, row, value, rank_of(FROM_ENVIRONMENT, is_old), where);
         }
         if (r)
             return r;
@@ -223,93 +302,88 @@ static int read_environment(struct load *l, char *const envp[])
     return 0;
 }
 
-/* The flags that come with the table. Return: is it one? */
-static bool take_common(const char *arg, enum opt_action *ret)
+/* One setting of the file; @path as it is shown. */
+static int take_setting(struct load *l, const struct opt_file *f, const char *path)
 {
-    if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
-        *ret = OPT_HELP;
-    else if (strcmp(arg, "--version") == 0)
-        *ret = OPT_VERSION;
-    else if (strcmp(arg, "--check-config") == 0)
-        *ret = OPT_CHECK;
-    else
-        return false;
-    return true;
+    char where[WHERE_TEXT];
+    char given[OPT_SHOWN_TEXT];
+    char nearest[OPT_NAME_TEXT];
+    bool is_old;
+    size_t row = opt_text_find_variable(l->program, f->name, &is_old);
+
+    opt_text_show(f->name, given);
+    if (row == l->program->n_opts) {
+        opt_text_nearest_variable(l->program, f->name, nearest);
+        return fail(l, "%s:%zu: %s: no such option, the nearest is %s", path, f->at_line,
+                    given, nearest);
+    }
+    (void)snprintf(where, sizeof where, "%s:%zu: %s", path, f->at_line, given);
+    return set(l, row, f->value, rank_of(FROM_FILE, is_old), where);
 }
 
-/* --config FILE or --config=FILE at argv[*at]; 0 if it is not that. */
-static int take_config(struct load *l, int argc, char *const argv[], int *at,
-                       const char **path)
+static int read_file(struct load *l)
 {
-    const char *arg = argv[*at];
+    CLEANUP(buf_done) struct buf bytes;
+    CLEANUP(opt_file_done) struct opt_file f = {0};
+    char path[OPT_SHOWN_TEXT];
 
-    if (strcmp(arg, "--config") != 0 && strncmp(arg, "--config=", 9) != 0)
-        return 0;
-    if (*path)
-        return fail(l->state, "--config: given twice");
-    if (arg[8] == '=')
-        *path = arg + 9;
-    else if (*at + 1 < argc)
-        *path = argv[++*at];
-    else
-        return fail(l->state, "--config: the file is missing");
-    return E_REPLAY; /* taken */
-}
-
-static int read_flags(struct load *l, int argc, char *const argv[], const char **path,
-                      enum opt_action *ret)
-{
-    for (int i = 1; i < argc; i++) {
-        if (take_common(argv[i], ret))
-            continue;
-        int r = take_config(l, argc, argv, &i, path);
-        if (r == E_REPLAY)
-            continue;
-        if (r == 0 && strncmp(argv[i], "--", 2) != 0)
-            r = fail(l->state, "%s: not a flag (--help lists them)", argv[i]);
-        if (r == 0)
-            r = take_flag(l, argc, argv, &i);
+    buf_init(&bytes, FILE_BYTES);
+    opt_text_show(span_of_str(l->file), path);
+    int r = io_read_file(AT_FDCWD, l->file, &bytes);
+    if (r) {
+        (void)fail(l, "--config %s: %s", path, err_text(r));
+        return r < 0 ? r : E_MALFORMED;
+    }
+    r = opt_file_init(&f, buf_span(&bytes));
+    if (r)
+        return r;
+    while ((r = opt_file_next(&f)) == 0) {
+        r = take_setting(l, &f, path);
         if (r)
             return r;
     }
+    if (r == E_MALFORMED)
+        return fail(l, "%s:%zu: %s", path, f.at_line, f.what);
     return 0;
+}
+
+static int read_all(struct load *l, int argc, char *const argv[], char *const envp[])
+{
+    int r = set_defaults(l);
+
+    if (r)
+        return r;
+    r = read_flags(l, argc, argv);
+    if (r || is_answer(l->action))
+        return r;
+    r = read_environment(l, envp);
+    if (r || !l->file)
+        return r;
+    return read_file(l);
 }
 
 int opt_load(const struct opt_program *program, int argc, char *const argv[],
              char *const envp[], void *conf, struct opt_state *state,
              enum opt_action *ret)
 {
-    struct load l = {.program = program, .conf = conf, .state = state};
-    const char *path = NULL;
-    enum opt_action action = OPT_RUN;
+    struct load l = {.program = program, .conf = conf, .state = state, .action = OPT_RUN};
 
-    buf_init(&state->warnings, WARNINGS_MAX);
-    l.from = calloc(program->n_opts + 1, sizeof *l.from);
-    state->sources = calloc(program->n_opts + 1, sizeof *state->sources);
-    int r = l.from && state->sources ? 0 : -ENOMEM;
-    if (r == 0)
-        r = set_defaults(&l);
-    if (r == 0)
-        r = read_flags(&l, argc, argv, &path, &action);
-    if (r == 0 && action != OPT_HELP && action != OPT_VERSION && path)
-        r = read_file(&l, path);
-    if (r == 0 && action != OPT_HELP && action != OPT_VERSION)
-        r = read_environment(&l, envp);
-    free(l.from);
+    buf_init(&state->warnings, WARNINGS_BYTES);
+    state->sources = calloc(program->n_opts, sizeof *state->sources);
+    l.ranks = calloc(program->n_opts, sizeof *l.ranks);
+    int r = state->sources && l.ranks ? read_all(&l, argc, argv, envp) : -ENOMEM;
+    free(l.ranks);
     if (r && !state->error[0])
         (void)snprintf(state->error, sizeof state->error, "%s", err_text(r));
     if (r == 0)
-        *ret = action;
+        *ret = l.action;
     return r;
 }
 
 void opt_done(struct opt_state *state)
 {
-    for (size_t i = 0; i < state->n_texts; i++) {
-        explicit_bzero(state->texts[i],
-                       strlen(state->texts[i])); /* keys may be among them */
+    for (size_t i = 0; i < state->n_texts; i++)
         free(state->texts[i]);
-    }
     free(state->texts);
     free(state->sources);
     buf_done(&state->warnings);

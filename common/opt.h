@@ -61,8 +61,8 @@ struct opt_state {
     char **texts;
     size_t n_texts;
     const char **sources; /* a row each: "flag", "environment", "file", "default" */
-    char error[512];      /* one line, no newline: what was wrong and what would be right */
-    struct buf warnings;  /* lines, each ended by a newline */
+    char error[512]; /* one line, no newline: what was wrong and what would be right */
+    struct buf warnings; /* lines, each ended by a newline */
 };
 
 /**
@@ -78,9 +78,9 @@ struct opt_state {
  * Return: 0 and what to do; E_MALFORMED with @state->error filled in; -errno likewise
  *         (the file can't be read).
  */
-PC_MUST_CHECK int opt_load(const struct opt_program *program, int argc, char *const argv[],
-                           char *const envp[], void *conf, struct opt_state *state,
-                           enum opt_action *ret);
+PC_MUST_CHECK int opt_load(const struct opt_program *program, int argc,
+                           char *const argv[], char *const envp[], void *conf,
+                           struct opt_state *state, enum opt_action *ret);
 void opt_done(struct opt_state *state);
 
 /* Prints the help text. */

@@ -2,12 +2,19 @@
 #pragma once
 
 /*
- * The texts of options: values, names, the lines of a file. Internal to opt; knows
- * nothing of where a value comes from or goes to.
+ * The texts of options: values, what would be a right one, names and the nearest of them.
+ * For opt's own files; knows nothing of where a value comes from or goes to.
  */
 
 #include "common/opt.h"
 #include "common/span.h"
+
+/* Room for any flag or variable of a table, terminator included. */
+#define OPT_NAME_TEXT 64
+/* Room for what opt_text_expected() and opt_text_range() make. */
+#define OPT_EXPECTED_TEXT 256
+/* Room for what opt_text_show() makes. */
+#define OPT_SHOWN_TEXT 128
 
 union opt_value {
     const char *text; /* borrows from what was parsed */
@@ -20,40 +27,37 @@ union opt_value {
 PC_MUST_CHECK int opt_text_parse(const struct opt *o, const char *text,
                                  union opt_value *ret);
 
-/* What would be right, to follow "is not": `a duration from 10ms to 1h`. */
-void opt_text_expected(const struct opt *o, char *ret_text, size_t size);
+/* Prints a number of an option with its unit. */
+void opt_text_number(const struct opt *o, uint64_t number,
+                     char ret_text[OPT_EXPECTED_TEXT]);
 
-/* The variable of an option: PCC_BATCH_SIZE for batch-size. */
-void opt_text_variable(const struct opt_program *p, const char *name, char *ret_text,
-                       size_t size);
+/* The values that an option takes, `10ms to 1h`; empty where any text or word will do. */
+void opt_text_range(const struct opt *o, char ret_text[OPT_EXPECTED_TEXT]);
+/* The same to follow "expected": `a duration with its unit, 10ms to 1h`. */
+void opt_text_expected(const struct opt *o, char ret_text[OPT_EXPECTED_TEXT]);
 
-/* The row with this flag (without dashes) or variable; n_opts if there is none. */
-size_t opt_text_find_flag(const struct opt_program *p, const char *name);
-size_t opt_text_find_variable(const struct opt_program *p, const char *name);
+/* What a user gave, to be part of a line: cut where it is long, each control character
+ * and each byte that is not UTF-8 as a question mark. */
+void opt_text_show(struct span given, char ret_text[OPT_SHOWN_TEXT]);
 
-/* The name that a mistyped one is nearest to, by edit distance. */
-void opt_text_nearest_flag(const struct opt_program *p, const char *name, char *ret_text,
-                           size_t size);
-void opt_text_nearest_variable(const struct opt_program *p, const char *name,
-                               char *ret_text, size_t size);
-
-/* A line of a file in the form of systemd's EnvironmentFile. Zeroed, with @rest the file.
- */
-struct opt_line {
-    struct span rest;
-    size_t number; /* of the line last read, from 1 */
-    char *name;    /* terminated, owned */
-    char *value;
-};
+/* An option's variable, PCC_BATCH_SIZE for batch-size; @name is its name or old name. */
+void opt_text_variable(const struct opt_program *p, const char *name,
+                       char ret_text[OPT_NAME_TEXT]);
 
 /**
- * opt_text_next_line() - the next NAME=VALUE
+ * opt_text_find_flag(), opt_text_find_variable() - the row that has this name
+ * @name:    without dashes; with the prefix
+ * @ret_old: is it the row's old name?
  *
- * Blank lines and those that begin with # or ; are passed over; a backslash before the
- * newline joins two lines; values may be quoted, and a backslash in double quotes or
- * outside of quotes keeps the character after it.
- *
- * Return: 0; E_GONE at the end; E_MALFORMED; -ENOMEM.
+ * Return: its index; n_opts if there is none.
  */
-PC_MUST_CHECK int opt_text_next_line(struct opt_line *l);
-void opt_text_line_done(struct opt_line *l);
+size_t opt_text_find_flag(const struct opt_program *p, struct span name, bool *ret_old);
+size_t opt_text_find_variable(const struct opt_program *p, struct span name,
+                              bool *ret_old);
+
+/* The name that a mistyped one is nearest to by edit distance without case: of all rows,
+ * secrets too, and for flags of those that come with every table. */
+void opt_text_nearest_flag(const struct opt_program *p, struct span name,
+                           char ret_text[OPT_NAME_TEXT]);
+void opt_text_nearest_variable(const struct opt_program *p, struct span name,
+                               char ret_text[OPT_NAME_TEXT]);

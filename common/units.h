@@ -25,7 +25,8 @@
  * units_parse_duration() - `10s`, `250ms`, `1.5s`, `2h30m`, `1d`, `0`
  *
  * One or more numbers, each with one of the units ns, us, ms, s, m, h, d; a fraction
- * is allowed, a number without unit only for 0.
+ * is allowed and rounded down to whole nanoseconds, a number without unit only for 0.
+ * No blanks, and nothing that is rounded down to 0.
  *
  * Return: 0 and the nanoseconds; E_MALFORMED; E_TOO_LARGE beyond 2^64-1.
  */
@@ -35,7 +36,8 @@ PC_MUST_CHECK int units_parse_duration(struct span text, uint64_t *ret_ns);
  * units_parse_size() - `65536`, `64KiB`, `1MiB`, `2GB`, `1.5GiB`
  *
  * Units: B, KiB, MiB, GiB, TiB (powers of 1024; K, M, G, T mean the same), kB or KB,
- * MB, GB, TB (powers of 1000); without a unit bytes.
+ * MB, GB, TB (powers of 1000); without a unit bytes. A fraction of a unit is rounded
+ * down to whole bytes. No blanks, and nothing that is rounded down to 0.
  *
  * Return: 0 and the bytes; E_MALFORMED; E_TOO_LARGE beyond 2^64-1.
  */
@@ -44,6 +46,7 @@ PC_MUST_CHECK int units_parse_size(struct span text, uint64_t *ret_bytes);
 /* Decimal digits and nothing else. Return: 0; E_MALFORMED; E_TOO_LARGE. */
 PC_MUST_CHECK int units_parse_u64(struct span text, uint64_t *ret);
 
-/* The shortest exact form that the parsers above read back to the same value. */
+/* A whole number of the largest unit that divides the value: the parsers above read back
+ * the same. Sizes prefer powers of 1024. */
 void units_print_duration(uint64_t ns, char ret_text[UNITS_TEXT]);
 void units_print_size(uint64_t bytes, char ret_text[UNITS_TEXT]);

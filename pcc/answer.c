@@ -5,15 +5,15 @@
 
 #include <stdio.h>
 
-/* The body as a TrickleResponse: in the form that its type names, or, where a server
- * names one that isn't ours, in the form of the request. */
-static int decode(const struct http_answer *a, enum media_form sent, struct answer *ret)
+/* The body as a TrickleResponse, in whatever form that is one, for not every server names
+ * its type rightly. No bytes are one in two forms. */
+static int decode(struct span body, struct answer *ret)
 {
-    enum media_form form = sent;
+    int r = E_MALFORMED;
 
-    if (a->content_type.data && media_of_content_type(a->content_type, &form))
-        form = sent;
-    return media_codec(form)->decode_answer(a->body, ret, NULL);
+    for (int form = 0; form < MEDIA_FORMS && r; form++)
+        r = media_codec((enum media_form)form)->decode_answer(body, ret, NULL);
+    return r;
 }
 
 static enum outcome strange(struct answer *ret_why, const char *why)
@@ -36,8 +36,8 @@ static enum outcome stored_or_not(const struct http_answer *a, int decoded, size
     return OUTCOME_STORED;
 }
 
-enum outcome answer_outcome(const struct http_answer *a, enum media_form sent,
-                            size_t n_sent, bool server_named, struct answer *ret_why)
+enum outcome answer_outcome(const struct http_answer *a, size_t n_sent, bool server_named,
+                            struct answer *ret_why)
 {
     *ret_why = (struct answer){.is_error = false};
     if (a->status == 0 || (a->failure && a->status < 400)) {
@@ -45,7 +45,7 @@ enum outcome answer_outcome(const struct http_answer *a, enum media_form sent,
         return OUTCOME_RETRY;
     }
 
-    int decoded = decode(a, sent, ret_why);
+    int decoded = decode(a->body, ret_why);
     if (decoded)
         *ret_why = (struct answer){.is_error = false};
     switch (a->status) {

@@ -16,7 +16,6 @@
 struct http_answer {
     const char *failure; /* why there is no answer, or only part of one; NULL: whole */
     unsigned status;     /* 0 if none came */
-    struct span content_type;
     struct span accept_post;
     struct span accept_encoding;
     struct span stored;   /* Measurements-Stored */
@@ -38,11 +37,10 @@ enum outcome {
 
 /**
  * answer_outcome() - what to do with the batch
- * @sent:         the form it was sent in
  * @n_sent:       measurements in it
  * @server_named: the server has said which forms it takes
  * @ret_why:      receives what the server says of it, or what is wrong with the answer;
  *                maybe empty
  */
-enum outcome answer_outcome(const struct http_answer *a, enum media_form sent,
-                            size_t n_sent, bool server_named, struct answer *ret_why);
+enum outcome answer_outcome(const struct http_answer *a, size_t n_sent, bool server_named,
+                            struct answer *ret_why);

@@ -133,7 +133,7 @@ static int read_at(int dir_fd, const char *name, char *room, struct span *ret)
 /* A file that isn't there has no words: a controller may be off. */
 static struct span read_or_empty(int dir_fd, const char *name, char *room)
 {
-    struct span text;
+    struct span text = span_of(room, 0);
 
     return read_at(dir_fd, name, room, &text) ? span_of(room, 0) : text;
 }

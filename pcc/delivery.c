@@ -217,8 +217,8 @@ static void settle_post(struct delivery *d, const struct http_answer *a, uint64_
     struct answer why;
 
     agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
-    enum outcome outcome = answer_outcome(a, d->post.form.media, d->post.n_measurements,
-                                          d->agreement.named, &why);
+    enum outcome outcome =
+        answer_outcome(a, d->post.n_measurements, d->agreement.named, &why);
     if (outcome == OUTCOME_STORED) {
         settle_stored(d, a);
         return;

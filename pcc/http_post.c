@@ -363,7 +363,6 @@ bool http_finished(struct http *h, struct http_answer *ret)
     *ret = (struct http_answer){
         .failure = failure(h, status),
         .status = (unsigned)status,
-        .content_type = header(h, WIRE_CONTENT_TYPE),
         .accept_post = header(h, WIRE_ACCEPT_POST),
         .accept_encoding = header(h, WIRE_ACCEPT_ENCODING),
         .stored = header(h, WIRE_STORED),

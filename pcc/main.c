@@ -45,15 +45,13 @@ struct program {
     struct sampler *sampler;
 };
 
-static const char *version_text(void)
+/* Not made at every start: curl_version() asks each of curl's libraries, one of which
+ * loads plug-ins for it that would stay in memory. */
+static void print_version(void)
 {
-    static char text[512];
-
-    (void)snprintf(text, sizeof text,
-                   "pcc %s (revision %s)\nbuilt %s\n%s\nzlib/%s\nmsgpack-c/%s\n", VERSION,
-                   VERSION_REVISION, VERSION_BUILT, curl_version(), zlibVersion(),
-                   msgpack_version());
-    return text;
+    (void)printf("pcc %s (revision %s)\nbuilt %s\n%s\nzlib/%s\nmsgpack-c/%s\n", VERSION,
+                 VERSION_REVISION, VERSION_BUILT, curl_version(), zlibVersion(),
+                 msgpack_version());
 }
 
 static const char *home_folder(void)
@@ -253,7 +251,7 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
         return EXIT_SUCCESS;
     }
     if (action == OPT_VERSION) {
-        (void)fputs(table->version, stdout);
+        print_version();
         return EXIT_SUCCESS;
     }
     (void)gethostname(host_name, sizeof host_name - 1); /* too long: cut */
@@ -272,7 +270,7 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
 int main(int argc, char *argv[])
 {
     static struct program program;
-    const struct opt_program table = options_program(version_text());
+    const struct opt_program table = options_program();
     struct opt_state state = {0};
     enum opt_action action = OPT_RUN;
 

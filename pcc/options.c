@@ -176,7 +176,7 @@ static const struct opt pcc_opts[] = {
      .help = "the lowest level to log; TRACE shows what is sent"},
 };
 
-struct opt_program options_program(const char *version)
+struct opt_program options_program(void)
 {
     return (struct opt_program){
         .name = "pcc",
@@ -184,7 +184,6 @@ struct opt_program options_program(const char *version)
         .summary = "samples this host: each tick, every source's raw text, to a "
                    "collection file or a server.",
         .more = "The key can't be a flag, which every user of the host could read.\n",
-        .version = version,
         .opts = pcc_opts,
         .n_opts = sizeof pcc_opts / sizeof *pcc_opts,
     };

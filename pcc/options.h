@@ -55,8 +55,8 @@ struct pcc_surroundings {
     const char *home; /* the home folder; NULL if there is none */
 };
 
-/* The table with its texts. @version is borrowed. */
-struct opt_program options_program(const char *version);
+/* The table with its texts. */
+struct opt_program options_program(void);
 
 /**
  * options_finish() - fill in what depends on the machine, and check what a row can't

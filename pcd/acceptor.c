@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "pcd/connection.h"
+#include "pcd/listeners.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -224,7 +224,19 @@ static int sync_log(struct commit *c)
     return r;
 }
 
-/* PCD_SYNC=always: one group, one sync, then the answers. */
+/* PCD_SYNC=interval: the batches are answered now, and kept until they are synced. */
+static void answer_early(struct commit *c, struct job *jobs)
+{
+    if (!c->unsynced.first)
+        c->sync_at_ns = clock_monotonic_ns() + INTERVAL_NS;
+    for (struct job *j = jobs, *next; j; j = next) {
+        next = j->next;
+        push_last(&c->unsynced, j);
+        answer(j, 0);
+    }
+}
+
+/* One group: one write, with PCD_SYNC=always one sync, then the answers. */
 static void commit_group(struct commit *c, struct job *jobs)
 {
     int r = ready_log(c);
@@ -237,43 +249,17 @@ static void commit_group(struct commit *c, struct job *jobs)
     if (!group.first)
         return;
     r = append(c, group.first);
-    if (r == 0)
+    if (r == 0 && c->conf.sync == STORE_SYNC_ALWAYS)
         r = sync_log(c);
-    c->groups++;
-    if (r == 0) {
-        accept_all(c, group.first);
-        return;
-    }
-    refuse_all(c, group.first, verdict_of(r));
-    abandon_log(c);
-}
-
-/* PCD_SYNC=interval: written, answered, and kept until it is synced. */
-static void write_group(struct commit *c, struct job *jobs)
-{
-    int r = ready_log(c);
-
-    if (r) {
-        refuse_all(c, jobs, verdict_of(r));
-        return;
-    }
-    struct jobs group = place(c, jobs);
-    if (!group.first)
-        return;
-    r = append(c, group.first);
     c->groups++;
     if (r) {
         refuse_all(c, group.first, verdict_of(r));
         abandon_log(c);
         c->rewrite = c->unsynced.first != NULL;
-        return;
-    }
-    if (!c->unsynced.first)
-        c->sync_at_ns = clock_monotonic_ns() + INTERVAL_NS;
-    for (struct job *j = group.first, *next; j; j = next) {
-        next = j->next;
-        push_last(&c->unsynced, j);
-        answer(j, 0);
+    } else if (c->conf.sync == STORE_SYNC_ALWAYS) {
+        accept_all(c, group.first);
+    } else {
+        answer_early(c, group.first);
     }
 }
 
@@ -349,10 +335,8 @@ static void *run(void *arg)
 
         if (c->log_failed)
             (void)ready_log(c); /* what it gives is asked for again */
-        if (jobs && c->conf.sync == STORE_SYNC_ALWAYS)
+        if (jobs)
             commit_group(c, jobs);
-        else if (jobs)
-            write_group(c, jobs);
         if (c->unsynced.first && (stopping || clock_monotonic_ns() >= c->sync_at_ns)) {
             sync_written(c);
             c->sync_at_ns = clock_monotonic_ns() + INTERVAL_NS;

@@ -12,6 +12,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* How often to look whether clients have gone, and how soon after a phase began. */
+#define LOOK_NS SEC
+
 /* In the order they entered, which is the order in which their time is up. */
 struct phase_list {
     struct connection *first;
@@ -81,8 +84,9 @@ static void list_append(struct connections *c, struct connection *e,
     else
         l->first = e;
     l->last = e;
-    if (e->until_ns < c->wakes_ns) {
-        c->wakes_ns = e->until_ns;
+    uint64_t look_ns = e->until_ns - limit_ns + LOOK_NS;
+    if (limit_ns > 0 && look_ns < c->wakes_ns) {
+        c->wakes_ns = look_ns;
         (void)pthread_cond_signal(&c->earlier);
     }
 }
@@ -109,7 +113,7 @@ static void end_late(struct connections *c, struct connection *e)
         /* The worker sends nothing in this phase but an interim answer that is long
          * out, so nothing gets mixed. */
         if (!c->conf.tls)
-            reply_raw(e->fd, 408, "the request did not arrive in time");
+            reply_raw(e->fd, e->form, 408, "the request did not arrive in time");
         break;
     case CONNECTION_ANSWERING:
         stats_add(c->conf.stats, STATS_TIMEOUT_ANSWER, 1);
@@ -138,6 +142,45 @@ static uint64_t end_all_late(struct connections *c, uint64_t now_ns)
     return next_ns;
 }
 
+/* Has the client gone, and has everything been read that it sent? */
+static bool has_gone(const struct connection *e)
+{
+    uint8_t byte;
+    ssize_t n = recv(e->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+/*
+ * libmicrohttpd 0.9.75 doesn't see the end of a stream that arrives together with the
+ * last bytes before it. So it is looked for here: of requests that are arriving, each
+ * time; of connections that wait, once, some time after they began to, since an end that
+ * comes later comes alone. Return: when to look again.
+ */
+static uint64_t end_all_gone(struct connections *c, uint64_t now_ns)
+{
+    static const enum connection_phase phases[] = {CONNECTION_RECEIVING,
+                                                   CONNECTION_WAITING};
+    uint64_t next_ns = UINT64_MAX;
+
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++) {
+        uint64_t limit_ns = phase_ns(c, phases[i]);
+        struct connection *prev;
+
+        for (struct connection *e = c->phases[phases[i]].last; e; e = prev) {
+            uint64_t age_ns = now_ns + limit_ns - e->until_ns;
+
+            prev = e->prev;
+            if (phases[i] == CONNECTION_WAITING && age_ns >= 3 * LOOK_NS)
+                break;
+            next_ns = now_ns + LOOK_NS;
+            if (age_ns >= LOOK_NS && has_gone(e))
+                shut(c, e);
+        }
+    }
+    return next_ns;
+}
+
 /* Waits on a condition that uses the monotonic clock, at most @ns. */
 static void wait_ns(struct connections *c, pthread_cond_t *condition, uint64_t ns)
 {
@@ -159,7 +202,10 @@ static void *run(void *arg)
     while (!c->stops) {
         uint64_t now_ns = clock_boot_ns();
 
-        c->wakes_ns = end_all_late(c, now_ns);
+        uint64_t late_ns = end_all_late(c, now_ns);
+        uint64_t look_ns = end_all_gone(c, now_ns);
+
+        c->wakes_ns = late_ns < look_ns ? late_ns : look_ns;
         if (c->wakes_ns == UINT64_MAX)
             (void)pthread_cond_wait(&c->earlier, &c->lock);
         else
@@ -294,11 +340,12 @@ int connection_enter(struct connections *c, struct connection *e,
     return r;
 }
 
-void connection_set_route(struct connections *c, struct connection *e,
-                          enum stats_route route)
+void connection_describe(struct connections *c, struct connection *e,
+                         enum stats_route route, enum media_form form)
 {
     (void)pthread_mutex_lock(&c->lock);
     e->route = route;
+    e->form = form;
     (void)pthread_mutex_unlock(&c->lock);
 }
 

@@ -14,12 +14,15 @@
  * request that is late hears 408 first where it can be said: over plain HTTP, for the
  * TLS session belongs to the worker.
  *
+ * A client that goes away without libmicrohttpd's noticing is shut down likewise.
+ *
  * One thread of its own; the functions are for any. The lock is held over shutdown(2)
  * and a send(2) that doesn't wait, since connection_end() takes it before libmicrohttpd
  * closes the descriptor: the number can't be somebody else's in between.
  */
 
 #include "common/err.h"
+#include "common/media.h"
 #include "pcd/stats.h"
 
 #include <stdbool.h>
@@ -39,7 +42,8 @@ enum connection_phase {
 struct connection {
     int fd;
     enum connection_phase phase;
-    enum stats_route route;
+    enum stats_route route; /* with form: for the 408 */
+    enum media_form form;
     uint64_t until_ns;
     struct connection *next;
     struct connection *prev;
@@ -85,9 +89,9 @@ void connection_end(struct connections *c, struct connection *e);
 PC_MUST_CHECK int connection_enter(struct connections *c, struct connection *e,
                                    enum connection_phase phase);
 
-/* Which route a request takes, for the count of those that are late. */
-void connection_set_route(struct connections *c, struct connection *e,
-                          enum stats_route route);
+/* Which route a request takes, and the form of its answer, should it be late. */
+void connection_describe(struct connections *c, struct connection *e,
+                         enum stats_route route, enum media_form form);
 
 /* Ends all that wait, and from now on those that begin to. */
 void connections_end_waiting(struct connections *c);

@@ -18,7 +18,7 @@ static const struct field {
     [HEAD_CONTENT_LENGTH] = {WIRE_CONTENT_LENGTH, false, "two Content-Length headers"},
     [HEAD_TRANSFER_ENCODING] = {WIRE_TRANSFER_ENCODING, false,
                                 "two Transfer-Encoding headers"},
-    [HEAD_CONTENT_TYPE] = {WIRE_CONTENT_TYPE, false, "two Content-Type headers"},
+    [HEAD_CONTENT_TYPE] = {WIRE_CONTENT_TYPE, true, NULL},
     [HEAD_CONTENT_ENCODING] = {WIRE_CONTENT_ENCODING, true, NULL},
     [HEAD_ACCEPT] = {WIRE_ACCEPT, true, NULL},
     [HEAD_APIKEY] = {WIRE_APIKEY, false, "two apikey headers"},
@@ -94,8 +94,8 @@ static void take_field(struct walk *w, struct span name, struct span value)
             h->fields[i] = span_trim(value);
         else if (!fields[i].may_repeat)
             refuse(w, fields[i].repeated);
-        else if (i == HEAD_CONTENT_ENCODING)
-            h->many_codings = true;
+        else
+            h->repeated[i] = true;
     }
 }
 

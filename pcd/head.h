@@ -32,7 +32,7 @@ enum head_field {
 /* Spans live as long as the request. */
 struct head {
     struct span fields[HEAD_FIELDS]; /* trimmed; {NULL, 0} where absent */
-    bool many_codings;               /* Content-Encoding was there more than once */
+    bool repeated[HEAD_FIELDS];      /* there more than once, and not refused for it */
     bool chunked;
     uint64_t length; /* of the body as announced; 0 where chunked */
     size_t bytes;    /* of request line and headers */

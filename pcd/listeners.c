@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "pcd/listeners.h"
+
 #include "common/io.h"
 #include "common/log.h"
 #include "common/span.h"
-#include "pcd/acceptor.h"
+#include "common/units.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -41,8 +43,13 @@ static int split(const char *text, struct address *ret)
         host = span_of(host.data + 1, host.n - 2);
     else if (host.n > 0 && memchr(host.data, ':', host.n))
         return E_MALFORMED;
+    struct span port = span_of_str(colon + 1);
+    uint64_t number;
+    /* getaddrinfo(3) takes any number, and its remainder for the port. */
+    if (units_parse_u64(port, &number) || number > UINT16_MAX)
+        return E_MALFORMED;
     int r = copy_text(ret->host, sizeof ret->host, host);
-    return r ? r : copy_text(ret->port, sizeof ret->port, span_of_str(colon + 1));
+    return r ? r : copy_text(ret->port, sizeof ret->port, port);
 }
 
 static int set_on(int fd, int level, int option)
@@ -123,6 +130,13 @@ static int open_all(const struct addrinfo *list, struct listeners *l,
             l->n++;
     }
     return l->n > 0 ? 0 : absent;
+}
+
+int listeners_check(const char *address)
+{
+    struct address ignored;
+
+    return split(address, &ignored);
 }
 
 int listeners_open(const char *address, struct listeners *ret, const char **reterr_what)

@@ -24,7 +24,6 @@
 
 #define EXIT_USAGE 2
 #define HOSTS_MAX 100000u
-#define HOW_TO_MAKE_KEYS "umask 077; head -c 24 /dev/urandom | base64 > "
 
 /* Everything that lives as long as the program. */
 struct pcd {
@@ -94,8 +93,10 @@ static int start_keys(struct pcd *p)
     }
     r = load_keys(p, text, sizeof text);
     if (r == -ENOENT || r == E_GONE)
-        (void)fprintf(stderr, "pcd: no key in %s; make one: %s%s\n", path,
-                      HOW_TO_MAKE_KEYS, path);
+        (void)fprintf(stderr,
+                      "pcd: no key in %s; make one: umask 077; mkdir -p %s; "
+                      "head -c 24 /dev/urandom | base64 > %s\n",
+                      path, p->conf.home_path, path);
     else if (r)
         complain("can't use", path, text);
     return r;
@@ -178,8 +179,8 @@ static int start(struct pcd *p, struct store_conf *store_conf)
         return r;
     r = server_start(&p->service, &p->server, &what);
     if (r)
-        (void)fprintf(stderr, "pcd: can't serve on %s: %s: %s\n", p->conf.listen, what,
-                      err_text(r));
+        (void)fprintf(stderr, "pcd: can't serve on %s: %s%s%s\n", p->conf.listen, what,
+                      r == E_MALFORMED ? "" : ": ", r == E_MALFORMED ? "" : err_text(r));
     return r;
 }
 
@@ -266,7 +267,8 @@ int main(int argc, char *argv[])
                    MHD_get_version(), zlibVersion(), msgpack_version());
     program.version = version;
     int r = opt_load(&program, argc, argv, environ, &p.conf, &state, &action);
-    (void)fwrite(state.warnings.data, 1, state.warnings.len, stderr);
+    if (state.warnings.len > 0)
+        (void)fwrite(state.warnings.data, 1, state.warnings.len, stderr);
     if (r)
         (void)fprintf(stderr, "pcd: %s\n", state.error);
     int result = r ? EXIT_USAGE : act(&program, &p, &state, action);

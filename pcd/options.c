@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/units.h"
+#include "pcd/listeners.h"
 #include "proto/limits.h"
 
 #include <errno.h>
@@ -225,6 +226,10 @@ static int make_paths(struct pcd_conf *conf, const char *home_dir)
 
 int options_finish(struct pcd_conf *conf, const char *home_dir, const char **reterr_text)
 {
+    *reterr_text =
+        "PCD_LISTEN: expected host:port, [v6]:port, or :port for all addresses";
+    if (listeners_check(conf->listen))
+        return E_MALFORMED;
     *reterr_text =
         "PCD_TLS_CERT and PCD_TLS_KEY: only one is given; give both for TLS, or "
         "none for plain HTTP";

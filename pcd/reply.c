@@ -108,11 +108,11 @@ enum MHD_Result reply_send(struct MHD_Connection *c, const struct reply *reply)
     return result;
 }
 
-void reply_raw(int fd, unsigned code, const char *error)
+void reply_raw(int fd, enum media_form form, unsigned code, const char *error)
 {
     CLEANUP(buf_done) struct buf body;
     CLEANUP(buf_done) struct buf head;
-    const struct codec *codec = media_codec(MEDIA_JSON);
+    const struct codec *codec = media_codec(form);
 
     buf_init(&body, LIMIT_ANSWER_BYTES);
     buf_init(&head, LIMIT_ANSWER_BYTES);

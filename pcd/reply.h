@@ -44,4 +44,4 @@ enum MHD_Result reply_send(struct MHD_Connection *c, const struct reply *reply);
  * For where that takes no answer: while a body is on its way. Never waits; what doesn't
  * go out at once is lost. The connection must end right after.
  */
-void reply_raw(int fd, unsigned code, const char *error);
+void reply_raw(int fd, enum media_form form, unsigned code, const char *error);

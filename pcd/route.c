@@ -105,6 +105,7 @@ void *route_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     /* Late: the handler is going to find no request, and ends the connection. */
     if (!e || connection_enter(w->connections, e, CONNECTION_RECEIVING))
         return NULL;
+    connection_describe(w->connections, e, STATS_OTHER, MEDIA_JSON);
     struct upload *u = upload_new(w, e, mhd);
     if (u)
         u->bad_uri = !is_printable(uri);
@@ -113,13 +114,23 @@ void *route_request_line(void *cls, const char *uri, struct MHD_Connection *mhd)
     return u;
 }
 
-/* The form of the answer: the request's own, unless Accept names another. */
+/* The form of the answer: the request's own, even where that isn't taken, unless Accept
+ * names another. */
 static enum media_form answer_form(const struct head *h)
 {
+    struct span type = h->fields[HEAD_CONTENT_TYPE];
+    struct span suffix = SPAN("+msgpack"); /* RFC 6839 */
+    const uint8_t *parameters = type.n > 0 ? memchr(type.data, ';', type.n) : NULL;
     enum media_form form = MEDIA_JSON;
 
-    if (media_of_content_type(h->fields[HEAD_CONTENT_TYPE], &form))
-        form = MEDIA_JSON;
+    if (media_of_content_type(type, &form)) {
+        if (parameters)
+            type = span_trim(span_of(type.data, (size_t)(parameters - type.data)));
+        form = type.n > suffix.n &&
+                       span_equal_nocase(span_from(type, type.n - suffix.n), suffix)
+                   ? MEDIA_MSGPACK
+                   : MEDIA_JSON;
+    }
     return media_of_accept(h->fields[HEAD_ACCEPT], form);
 }
 
@@ -138,15 +149,10 @@ static bool has_key(const struct upload *u)
 }
 
 /* What is decided from the head, in the order of what matters more. */
-static void decide(struct upload *u, const char *url, const char *method)
+static void decide(struct upload *u, const struct route *route, const char *method)
 {
     struct worker *w = u->worker;
-    const struct route *route = find_route(url);
 
-    if (route) {
-        u->route = route->id;
-        connection_set_route(w->connections, u->connection, route->id);
-    }
     if (u->head.bytes > w->service->conf->headers_max) {
         upload_refuse(u, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
                       "request line and headers are over the limit");
@@ -176,16 +182,19 @@ static bool is_small(const struct head *h)
 static enum MHD_Result begin(struct upload *u, const char *url, const char *method,
                              const char *version)
 {
+    const struct route *route = find_route(url);
     const char *what;
     int r = head_read(u->mhd, method, version, &u->head, &what);
 
+    u->route = route ? route->id : STATS_OTHER;
     u->reply.form = answer_form(&u->head);
+    connection_describe(u->worker->connections, u->connection, u->route, u->reply.form);
     if (r || u->bad_uri) {
         upload_refuse(u, MHD_HTTP_BAD_REQUEST,
                       r ? what : "a byte in the path that should be escaped");
         u->reply.closes = true;
     } else {
-        decide(u, url, method);
+        decide(u, route, method);
     }
     if (u->state == UPLOAD_RECEIVING)
         return MHD_YES;

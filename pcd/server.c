@@ -5,6 +5,7 @@
 #include "common/io.h"
 #include "common/units.h"
 #include "pcd/acceptor.h"
+#include "pcd/listeners.h"
 #include "pcd/options.h"
 #include "pcd/route.h"
 #include "pcd/store.h"
@@ -149,7 +150,10 @@ static int start_workers(struct server *s, const char **reterr_what)
         w->linger = s->linger;
         int r = scratch_init(&w->scratch, conf);
         if (r == 0) {
-            *reterr_what = "libmicrohttpd doesn't start";
+            *reterr_what = conf->tls_cert[0]
+                               ? "libmicrohttpd doesn't start: are PCD_TLS_CERT and "
+                                 "PCD_TLS_KEY a certificate and its key?"
+                               : "libmicrohttpd doesn't start";
             s->daemons[s->n_workers] = start_daemon(s, w);
             r = s->daemons[s->n_workers] ? 0 : E_MALFORMED;
         }

@@ -92,26 +92,28 @@ static uint64_t body_max(const struct upload *u)
 
 static void refuse_type(struct upload *u, enum head_field field, const char *taken)
 {
-    static const char *const names[HEAD_FIELDS] = {
-        [HEAD_CONTENT_TYPE] = WIRE_CONTENT_TYPE,
-        [HEAD_CONTENT_ENCODING] = WIRE_CONTENT_ENCODING,
-    };
+    const char *name =
+        field == HEAD_CONTENT_TYPE ? WIRE_CONTENT_TYPE : WIRE_CONTENT_ENCODING;
     struct span given = u->head.fields[field];
     char text[256];
 
-    (void)snprintf(text, sizeof text, "%s: given %.*s; taken are %s", names[field],
+    if (u->head.repeated[field])
+        given = SPAN("more than one");
+    (void)snprintf(text, sizeof text, "%s: given %.*s; taken are %s", name,
                    given.n > 80 ? 80 : (int)given.n, (const char *)given.data, taken);
     upload_refuse(u, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, text);
 }
 
 static void accept_type(struct upload *u)
 {
-    const struct span *fields = u->head.fields;
+    const struct head *h = &u->head;
 
-    if (media_of_content_type(fields[HEAD_CONTENT_TYPE], &u->ingest.form))
+    if (h->repeated[HEAD_CONTENT_TYPE] ||
+        media_of_content_type(h->fields[HEAD_CONTENT_TYPE], &u->ingest.form))
         refuse_type(u, HEAD_CONTENT_TYPE, media_accept_post());
-    else if (u->head.many_codings ||
-             media_of_content_encoding(fields[HEAD_CONTENT_ENCODING], &u->ingest.coding))
+    else if (h->repeated[HEAD_CONTENT_ENCODING] ||
+             media_of_content_encoding(h->fields[HEAD_CONTENT_ENCODING],
+                                       &u->ingest.coding))
         refuse_type(u, HEAD_CONTENT_ENCODING, media_accept_encoding());
 }
 
@@ -190,7 +192,7 @@ static enum MHD_Result give_up(struct upload *u)
 
     stats_request(w->service->stats, u->route, u->reply.code);
     if (!w->service->conf->tls_cert[0])
-        reply_raw(u->connection->fd, u->reply.code, u->error);
+        reply_raw(u->connection->fd, u->reply.form, u->reply.code, u->error);
     u->connection->linger_fd = lingerer_dup(w->linger, u->connection->fd);
     u->state = UPLOAD_ANSWERED;
     return MHD_NO;
