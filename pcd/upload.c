@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The budget of a chunked body grows in steps, doubling, as its buffer does. */
+/* The budget of a body grows in steps, doubling, as its buffer does. */
 #define CHARGE_FIRST (64 * KIB)
 
 struct upload *upload_new(struct worker *w, struct connection *e,
@@ -129,11 +129,13 @@ static void accept_batch(struct upload *u)
         upload_refuse(u, MHD_HTTP_BAD_REQUEST, what);
         return;
     }
+    /* Asked for early, so that a body that can't be kept need not come; charged only as
+     * it does: what is merely announced takes nobody's room. */
     int r = store_room(service->store, u->head.length);
     if (r == 0)
         r = admit_charge(service->admit, u->head.length);
     if (r == 0)
-        u->charged = u->head.length;
+        admit_release(service->admit, u->head.length);
     else
         refuse_result(u, r);
 }
@@ -154,7 +156,7 @@ void upload_accept(struct upload *u)
     u->state = UPLOAD_RECEIVING;
 }
 
-/* Charges for what a chunked body is going to need. */
+/* Charges for what a body is going to need, in steps as its buffer grows. */
 static int charge_part(struct upload *u, size_t n)
 {
     uint64_t want = u->charged > 0 ? u->charged : CHARGE_FIRST;
@@ -163,6 +165,8 @@ static int charge_part(struct upload *u, size_t n)
         return 0;
     while (want < u->body.len + n)
         want *= 2;
+    if (want > u->body.max)
+        want = u->body.max;
     int r = admit_charge(u->worker->service->admit, want - u->charged);
     if (r == 0)
         u->charged = want;
