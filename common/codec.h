@@ -33,20 +33,16 @@ struct codec {
     const char *media_type; /* as sent in Content-Type */
 
     /* A TrickleRequest into an empty batch, reset on failure. */
-    int (*decode_request)(struct span in, struct batch *ret, struct err_at *reterr_at)
-       ;
+    int (*decode_request)(struct span in, struct batch *ret, struct err_at *reterr_at);
     /* Appends a TrickleRequest. 0; E_TOO_LARGE; -ENOMEM; @to is unchanged then. */
     int (*encode_request)(const struct batch *b, struct buf *to);
 
-    int (*decode_answer)(struct span in, struct answer *ret,
-                         struct err_at *reterr_at);
+    int (*decode_answer)(struct span in, struct answer *ret, struct err_at *reterr_at);
     /* @error: NULL for none; invalid UTF-8 in it becomes U+FFFD. */
     int (*encode_answer)(const char *error, struct buf *to);
 
-    int (*decode_ping)(struct span in, struct ping *ret,
-                       struct err_at *reterr_at);
+    int (*decode_ping)(struct span in, struct ping *ret, struct err_at *reterr_at);
     int (*encode_ping)(const struct ping *ping, struct buf *to);
-    int (*decode_pong)(struct span in, struct pong *ret,
-                       struct err_at *reterr_at);
+    int (*decode_pong)(struct span in, struct pong *ret, struct err_at *reterr_at);
     int (*encode_pong)(const struct pong *pong, struct buf *to);
 };

@@ -4,7 +4,7 @@
 /*
  * A bounded reader of untrusted bytes. Its first failure sticks: later reads yield
  * nothing and zero, so one test at the end covers every field. The struct is open for
- * reading; a decoder that scans for itself may move @at forward within [at, end].
+ * reading; a decoder that scans for itself may move @at within [start, end].
  */
 
 #include "common/err.h"

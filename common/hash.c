@@ -3,20 +3,20 @@
 
 #include "common/hash_internal.h"
 
+#include <endian.h>
 #include <threads.h>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
 #endif
 
-/* Least significant byte first, whatever the machine; compilers make it one load. */
+/* Least significant byte first, whatever the machine and the alignment. */
 static uint64_t load_le64(const uint8_t *p)
 {
-    uint64_t value = 0;
+    uint64_t value;
 
-    for (unsigned i = 8; i > 0; i--)
-        value = value << 8 | p[i - 1];
-    return value;
+    memcpy(&value, p, sizeof value);
+    return le64toh(value);
 }
 
 static uint64_t rotate_left(uint64_t x, unsigned n)

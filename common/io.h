@@ -32,7 +32,8 @@ PC_MUST_CHECK int io_write(int fd, struct span bytes);
  *
  * Return: 0; -errno. Part of the bytes may have been written then.
  */
-PC_MUST_CHECK int io_pwritev(int fd, struct iovec *parts, size_t n_parts, uint64_t offset);
+PC_MUST_CHECK int io_pwritev(int fd, struct iovec *parts, size_t n_parts,
+                             uint64_t offset);
 
 /**
  * io_pread() - read up to @n bytes at an offset, going on after short counts
@@ -40,7 +41,8 @@ PC_MUST_CHECK int io_pwritev(int fd, struct iovec *parts, size_t n_parts, uint64
  * Return: 0 and how many were there (fewer than @n only at the end of the file);
  *         -errno.
  */
-PC_MUST_CHECK int io_pread(int fd, void *ret_data, size_t n, uint64_t offset, size_t *ret_n);
+PC_MUST_CHECK int io_pread(int fd, void *ret_data, size_t n, uint64_t offset,
+                           size_t *ret_n);
 
 /**
  * io_read_file() - append a whole file to a buffer

@@ -120,8 +120,9 @@ static void read_measurements(struct json_reader *d, const struct json_member *m
                               struct json_value *ret)
 {
     (void)ret;
-    batch_reset(d->batch); /* where they are given twice, the last count */
-    json_read_array(d, read_measurement, m->mistyped);
+    batch_reset(d->batch);  /* where they are given twice, the last count */
+    if (!json_read_null(d)) /* what the Go encoder makes of a nil slice */
+        json_read_array(d, read_measurement, m->mistyped);
 }
 
 static void set_identifier(struct json_reader *d, const struct json_value *v)

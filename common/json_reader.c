@@ -283,12 +283,18 @@ void json_read_string(struct json_reader *d, const struct json_member *m,
     ret->string = json_string_read(&d->c);
 }
 
+bool json_read_null(struct json_reader *d)
+{
+    if (cursor_peek(&d->c) != 'n')
+        return false;
+    skip_word(&d->c, SPAN("null"));
+    return true;
+}
+
 void json_read_string_or_null(struct json_reader *d, const struct json_member *m,
                               struct json_value *ret)
 {
-    if (cursor_peek(&d->c) == 'n')
-        skip_word(&d->c, SPAN("null"));
-    else
+    if (!json_read_null(d))
         json_read_string(d, m, ret);
 }
 

@@ -93,6 +93,8 @@ void json_read_integer(struct json_reader *d, const struct json_member *m,
                        struct json_value *ret);
 void json_read_string(struct json_reader *d, const struct json_member *m,
                       struct json_value *ret);
+/* Takes null where the value here is that, or fails to. Return: does it begin like it? */
+bool json_read_null(struct json_reader *d);
 /* For null the string's raw.data is NULL. */
 void json_read_string_or_null(struct json_reader *d, const struct json_member *m,
                               struct json_value *ret);

@@ -7,7 +7,8 @@
  * with its priority `<N>`, else with the time (UTC) and the level.
  * Any thread; the level is the only state.
  *
- *     log_event(LOG_WARNING, "post_failed", LOG_U64("status", 503), LOG_MS("retry_ms", ns));
+ *     log_event(LOG_WARNING, "post_failed", LOG_U64("status", 503), LOG_MS("retry_ms",
+ * ns));
  */
 
 #include "common/err.h"
@@ -50,11 +51,11 @@ struct log_field {
 /* A result (common/err.h) as its text. */
 #define LOG_RESULT(k, r) LOG_STR(k, err_text(r))
 
-#define log_event(level, ...) \
-    do { \
-        if (log_enabled(level)) \
-            log_emit(level, LOG_FIRST(__VA_ARGS__, 0), \
-                     (const struct log_field[]){LOG_REST(__VA_ARGS__, {.key = NULL})}); \
+#define log_event(level, ...)                                                            \
+    do {                                                                                 \
+        if (log_enabled(level))                                                          \
+            log_emit(level, LOG_FIRST(__VA_ARGS__, 0),                                   \
+                     (const struct log_field[]){LOG_REST(__VA_ARGS__, {.key = NULL})});  \
     } while (0)
 #define LOG_FIRST(first, ...) first
 #define LOG_REST(first, ...) __VA_ARGS__

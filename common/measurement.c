@@ -70,7 +70,8 @@ int batch_reserve(struct batch *b, size_t measurements, size_t bytes)
 
 int identifier_check(struct span identifier)
 {
-    if (identifier.n == 0 || identifier.n > LIMIT_IDENTIFIER_BYTES || !utf8_valid(identifier))
+    if (identifier.n == 0 || identifier.n > LIMIT_IDENTIFIER_BYTES ||
+        !utf8_valid(identifier))
         return E_MALFORMED;
     for (size_t i = 0; i < identifier.n; i++) {
         uint8_t c = identifier.data[i];
@@ -120,8 +121,8 @@ int batch_append(struct batch *b, const struct measurement *m)
     if (r)
         return r;
 
-    struct batch_item item = {.time_ns = m->time_ns, .subsystem_n = m->subsystem.n,
-                              .text_n = m->text.n};
+    struct batch_item item = {
+        .time_ns = m->time_ns, .subsystem_n = m->subsystem.n, .text_n = m->text.n};
     item.subsystem_at = b->bytes.len;
     r = buf_append(&b->bytes, m->subsystem);
     assert(r == 0);
@@ -140,8 +141,8 @@ int batch_open(struct batch *b, uint64_t time_ns, struct span subsystem)
     int r = reserve_items(b, 1);
     if (r)
         return r;
-    b->open = (struct batch_item){.time_ns = time_ns, .subsystem_at = b->bytes.len,
-                                  .subsystem_n = subsystem.n};
+    b->open = (struct batch_item){
+        .time_ns = time_ns, .subsystem_at = b->bytes.len, .subsystem_n = subsystem.n};
     r = buf_append(&b->bytes, subsystem);
     if (r)
         return r;

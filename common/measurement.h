@@ -133,8 +133,8 @@ struct measurement batch_get(const struct batch *b, size_t i);
  *
  * Return: as batch_append(); unchanged but for 0.
  */
-PC_MUST_CHECK int batch_append_range(struct batch *b, const struct batch *other, size_t from,
-                                     size_t n);
+PC_MUST_CHECK int batch_append_range(struct batch *b, const struct batch *other,
+                                     size_t from, size_t n);
 
 /**
  * batch_middle_tick() - where to cut a batch in two halves of whole ticks

@@ -159,29 +159,25 @@ static int unknown_flag(struct load *l, struct span name)
     return fail(l, "--%s: no such flag, the nearest is --%s", given, nearest);
 }
 
-/* The arguments, and where we are in them. */
-struct args {
-    int n;
-    char *const *v;
-    int at;
-};
-
-/* A flag's value: behind its "=", else the next argument; NULL if there is none. */
-static const char *take_value(struct args *a)
+/* A flag's value: behind its "=", else the next argument, over which *at moves on; NULL
+ * if there is none. */
+static const char *take_value(char *const **at)
 {
-    const char *equals = strchr(a->v[a->at], '=');
+    const char *equals = strchr(**at, '=');
+    const char *next = (*at)[1];
 
     if (equals)
         return equals + 1;
     /* Rather a forgotten value than one that looks like a flag: that takes the "=". */
-    if (a->at + 1 == a->n || strncmp(a->v[a->at + 1], "--", 2) == 0)
+    if (!next || strncmp(next, "--", 2) == 0)
         return NULL;
-    return a->v[++a->at];
+    ++*at;
+    return next;
 }
 
-static int take_config(struct load *l, struct args *a)
+static int take_config(struct load *l, char *const **at)
 {
-    const char *file = take_value(a);
+    const char *file = take_value(at);
 
     if (!file || !file[0])
         return fail(l, "--config: expected the name of a file");
@@ -191,7 +187,7 @@ static int take_config(struct load *l, struct args *a)
     return 0;
 }
 
-static int take_option(struct load *l, struct args *a, struct span name)
+static int take_option(struct load *l, char *const **at, struct span name)
 {
     char where[WHERE_TEXT];
     bool is_old;
@@ -204,7 +200,7 @@ static int take_option(struct load *l, struct args *a, struct span name)
         return refuse_secret_flag(l, o, name);
     (void)snprintf(where, sizeof where, "--%s", is_old ? o->old_name : o->name);
     const char *value =
-        o->type == OPT_BOOL && !strchr(a->v[a->at], '=') ? "true" : take_value(a);
+        o->type == OPT_BOOL && !strchr(**at, '=') ? "true" : take_value(at);
     if (!value) {
         char expected[OPT_EXPECTED_TEXT];
 
@@ -223,13 +219,13 @@ static int refuse_positional(struct load *l, const char *argument)
 }
 
 /* One flag, with its value. */
-static int take_flag(struct load *l, struct args *a)
+static int take_flag(struct load *l, char *const **at)
 {
-    const char *flag = a->v[a->at] + 2;
+    const char *flag = **at + 2;
     struct span name = span_of(flag, strcspn(flag, "="));
 
     if (span_equal(name, SPAN("config")))
-        return take_config(l, a);
+        return take_config(l, at);
     if (strcmp(flag, "help") == 0)
         l->action = OPT_HELP;
     else if (strcmp(flag, "version") == 0)
@@ -237,7 +233,7 @@ static int take_flag(struct load *l, struct args *a)
     else if (strcmp(flag, "check-config") == 0)
         l->action = OPT_CHECK;
     else
-        return take_option(l, a, name);
+        return take_option(l, at, name);
     return 0;
 }
 
@@ -247,16 +243,16 @@ static bool is_answer(enum opt_action action)
     return action == OPT_HELP || action == OPT_VERSION;
 }
 
-static int read_flags(struct load *l, int argc, char *const argv[])
+static int read_flags(struct load *l, char *const argv[])
 {
-    struct args a = {.n = argc, .v = argv, .at = 1};
-
-    for (; a.at < argc && !is_answer(l->action); a.at++) {
-        if (strcmp(argv[a.at], "--") == 0)
-            return a.at + 1 < argc ? refuse_positional(l, argv[a.at + 1]) : 0;
-        if (strncmp(argv[a.at], "--", 2) != 0)
-            return refuse_positional(l, argv[a.at]);
-        int r = take_flag(l, &a);
+    if (!argv[0])
+        return 0;
+    for (char *const *at = argv + 1; *at && !is_answer(l->action); at++) {
+        if (strcmp(*at, "--") == 0)
+            return at[1] ? refuse_positional(l, at[1]) : 0;
+        if (strncmp(*at, "--", 2) != 0)
+            return refuse_positional(l, *at);
+        int r = take_flag(l, &at);
         if (r)
             return r;
     }
@@ -347,13 +343,13 @@ static int read_file(struct load *l)
     return 0;
 }
 
-static int read_all(struct load *l, int argc, char *const argv[], char *const envp[])
+static int read_all(struct load *l, char *const argv[], char *const envp[])
 {
     int r = set_defaults(l);
 
     if (r)
         return r;
-    r = read_flags(l, argc, argv);
+    r = read_flags(l, argv);
     if (r || is_answer(l->action))
         return r;
     r = read_environment(l, envp);
@@ -362,16 +358,15 @@ static int read_all(struct load *l, int argc, char *const argv[], char *const en
     return read_file(l);
 }
 
-int opt_load(const struct opt_program *program, int argc, char *const argv[],
-             char *const envp[], void *conf, struct opt_state *state,
-             enum opt_action *ret)
+int opt_load(const struct opt_program *program, char *const argv[], char *const envp[],
+             void *conf, struct opt_state *state, enum opt_action *ret)
 {
     struct load l = {.program = program, .conf = conf, .state = state, .action = OPT_RUN};
 
     buf_init(&state->warnings, WARNINGS_BYTES);
     state->sources = calloc(program->n_opts, sizeof *state->sources);
     l.ranks = calloc(program->n_opts, sizeof *l.ranks);
-    int r = state->sources && l.ranks ? read_all(&l, argc, argv, envp) : -ENOMEM;
+    int r = state->sources && l.ranks ? read_all(&l, argv, envp) : -ENOMEM;
     free(l.ranks);
     if (r && !state->error[0])
         (void)snprintf(state->error, sizeof state->error, "%s", err_text(r));

@@ -67,7 +67,7 @@ struct opt_state {
 
 /**
  * opt_load() - fill a program's struct from flags, environment, file and defaults
- * @argv:  as main's, @argc long
+ * @argv:  as main's, ended by NULL
  * @envp:  NAME=VALUE texts, ended by NULL
  * @conf:  the program's struct, written at each row's offset
  * @state: zeroed by the caller; opt_done() frees it whatever the result
@@ -78,9 +78,9 @@ struct opt_state {
  * Return: 0 and what to do; E_MALFORMED with @state->error filled in; -errno likewise
  *         (the file can't be read).
  */
-PC_MUST_CHECK int opt_load(const struct opt_program *program, int argc,
-                           char *const argv[], char *const envp[], void *conf,
-                           struct opt_state *state, enum opt_action *ret);
+PC_MUST_CHECK int opt_load(const struct opt_program *program, char *const argv[],
+                           char *const envp[], void *conf, struct opt_state *state,
+                           enum opt_action *ret);
 void opt_done(struct opt_state *state);
 
 /* Prints the help text. */

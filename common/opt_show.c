@@ -179,13 +179,13 @@ static void print_setting(const struct opt_program *p, const struct opt *o,
                           const void *at, FILE *to)
 {
     char variable[OPT_NAME_TEXT];
-    const char *secret = "";
+    union opt_value value = {.text = ""};
 
     opt_text_variable(p, o->name, variable);
     if (o->type == OPT_SECRET)
-        memcpy(&secret, at, sizeof secret);
+        memcpy(&value.text, at, sizeof value.text);
     /* A mask must not be taken for the secret when this is read as a file. */
-    (void)fprintf(to, "%s%s=", secret[0] ? "# " : "", variable);
+    (void)fprintf(to, "%s%s=", value.text[0] ? "# " : "", variable);
     print_value(o, at, to);
     (void)fputc('\n', to);
 }

@@ -139,8 +139,9 @@ void opt_text_show(struct span given, char ret_text[OPT_SHOWN_TEXT])
             n--;
     }
     for (size_t i = 0; i < n; i++) {
-        uint8_t c = given.data[i];
-        ret_text[i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
+        ret_text[i] = '?';
+        if (given.data[i] >= 0x20 && given.data[i] != 0x7f)
+            ret_text[i] = (char)given.data[i];
     }
     size_t at;
     while ((at = utf8_valid_prefix(span_of(ret_text, n))) < n)

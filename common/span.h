@@ -17,7 +17,8 @@ struct span {
 };
 
 /* A span of a string literal, without its terminator. */
-#define SPAN(literal) ((struct span){(const uint8_t *)("" literal ""), sizeof(literal) - 1})
+#define SPAN(literal)                                                                    \
+    ((struct span){(const uint8_t *)("" literal ""), sizeof(literal) - 1})
 
 static inline struct span span_of(const void *data, size_t n)
 {

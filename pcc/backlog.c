@@ -196,10 +196,10 @@ void backlog_reject(struct backlog *b, const char *why)
     outbox_note_gaps(b->outbox, &lost);
 }
 
-/* Encodes measurements @from to @to of the batch as one of its own. */
+/* Encodes measurements @from to @to of the batch as one of its own, in the form that @ret
+ * has and into @body. */
 static int encode_part(struct backlog *b, const struct batch *whole, size_t from,
-                       size_t to, struct form form, struct buf *body,
-                       struct queue_batch *ret)
+                       size_t to, struct buf *body, struct queue_batch *ret)
 {
     CLEANUP(batch_done) struct batch part;
 
@@ -208,14 +208,11 @@ static int encode_part(struct backlog *b, const struct batch *whole, size_t from
     if (r == 0)
         r = batch_append_range(&part, whole, from, to - from);
     if (r == 0)
-        r = recode_encode(b->recoder, &part, form, body);
+        r = recode_encode(b->recoder, &part, ret->form, body);
     if (r)
         return r;
-    *ret = (struct queue_batch){
-        .body = buf_span(body),
-        .form = form,
-        .range = gaps_of_batch(&part),
-    };
+    ret->body = buf_span(body);
+    ret->range = gaps_of_batch(&part);
     return 0;
 }
 
@@ -224,22 +221,23 @@ int backlog_split(struct backlog *b)
     const struct queue_item *item = b->queue.head;
     CLEANUP(batch_done) struct batch whole;
     CLEANUP(buf_done) struct buf second;
-    struct queue_batch halves[2];
+    struct queue_batch halves[2] = {{.form = item->form}, {.form = item->form}};
 
     batch_init(&whole, &batch_limits_default);
     buf_init(&second, BODY_MAX);
     int r = recode_decode(b->recoder, buf_span(&item->body), item->form, &whole);
+    if (r > 0)
+        backlog_reject(b, err_text(r)); /* a time that the protocol doesn't know */
     if (r)
-        return r;
+        return r > 0 ? 0 : r;
     size_t middle = batch_middle_tick(&whole);
     if (middle == 0) {
         backlog_reject(b, "a single tick is too large for the server");
         return 0;
     }
-    r = encode_part(b, &whole, 0, middle, item->form, &b->encoded, &halves[0]);
+    r = encode_part(b, &whole, 0, middle, &b->encoded, &halves[0]);
     if (r == 0)
-        r = encode_part(b, &whole, middle, whole.n_items, item->form, &second,
-                        &halves[1]);
+        r = encode_part(b, &whole, middle, whole.n_items, &second, &halves[1]);
     if (r == 0)
         r = queue_split(&b->queue, halves);
     if (r == 0)

@@ -51,7 +51,8 @@ struct backlog_post {
  *
  * Until it is given back, stored or rejected it is neither dropped nor changed.
  *
- * Return: 0; -ENOMEM; E_TOO_LARGE, in the other form: as if the server had said so.
+ * Return: 0; -ENOMEM; a verdict if it can't be brought into another form (too large, or
+ *         measured at a time that the protocol doesn't know): backlog_split() helps.
  */
 PC_MUST_CHECK int backlog_begin(struct backlog *b, const struct agreement *a,
                                 uint64_t now_ns, struct backlog_post *ret);
@@ -63,7 +64,7 @@ void backlog_stored(struct backlog *b);
 /* The oldest batch, given back, will never be stored. @why is for the log. */
 void backlog_reject(struct backlog *b, const char *why);
 /* The oldest batch, given back, is too large: it is cut in two at a tick, or rejected if
- * there is only one. Return: 0; -ENOMEM: as it was. */
+ * there is only one or it can't be read back. Return: 0; -ENOMEM: as it was. */
 PC_MUST_CHECK int backlog_split(struct backlog *b);
 
 /* Logs what begins to be sent, measurement by measurement. */

@@ -118,15 +118,19 @@ static void add_words(struct span text, const struct word *words, uint64_t *valu
     }
 }
 
+/* @ret is empty on failure. */
 static int read_at(int dir_fd, const char *name, char *room, struct span *ret)
 {
     size_t n = 0;
+
+    *ret = span_of(room, 0);
     int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int r = io_pread(fd, room, FILE_MAX, 0, &n);
     io_close(&fd);
-    *ret = span_of(room, r ? 0 : n);
+    if (r == 0)
+        ret->n = n;
     return r;
 }
 
@@ -238,11 +242,11 @@ static int append_folder(int parent_fd, size_t layout, uint64_t time_ns, struct 
 
     while ((n = getdents64(parent_fd, entries, sizeof entries)) > 0) {
         const struct dirent64 *e;
-        for (ssize_t at = 0; at<n && * left> 0; at += e->d_reclen) {
+        for (ssize_t at = 0; at < n; at += e->d_reclen) {
             e = (const struct dirent64 *)(const void *)(entries + at);
             struct span id =
                 id_of(e->d_name, layouts[layout].prefix, layouts[layout].suffix);
-            if (id.n == 0)
+            if (id.n == 0 || *left == 0)
                 continue;
             int r = append_entry(parent_fd, e->d_name, id, time_ns, b);
             if (r)

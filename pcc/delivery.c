@@ -338,8 +338,8 @@ static void start_next(struct delivery *d, uint64_t now_ns)
     bool ping = !http_connected(d->http) && !d->hurrying;
     int r = ping ? start_ping(d) : start_post(d, now_ns);
 
-    if (r == E_TOO_LARGE && !ping) {
-        settle_split(d, 0, now_ns); /* in the form that the server wants */
+    if (r > 0 && !ping) {
+        settle_split(d, 0, now_ns); /* too large in the form that the server wants */
     } else if (r) {
         back_off(d, 0, err_text(r), now_ns);
     } else {

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/units.h"
+#include "pcc/apikey.h"
 #include "proto/wire.h"
 
 #include <assert.h>
@@ -21,7 +22,6 @@
 #define IDLE_MAX_S 90L
 #define KEEPALIVE_S 30L
 #define HEADERS_MAX 7u
-#define KEY_MAX 1024u
 #define URL_MAX 4096u
 
 struct http {
@@ -35,7 +35,7 @@ struct http {
     size_t n_headers;
     char content_type[80];
     char coding[40];
-    char key[KEY_MAX + sizeof WIRE_APIKEY ": "];
+    char key[APIKEY_MAX + sizeof WIRE_APIKEY ": "];
     char identity[80];
     char floor[60];
     struct buf body; /* of the answer */
@@ -185,7 +185,7 @@ static void add_header(struct http *h, char *text)
         node[-1].next = node;
 }
 
-static int build_headers(struct http *h, const struct http_request *request)
+static void build_headers(struct http *h, const struct http_request *request)
 {
     static char no_accept[] =
         WIRE_ACCEPT ":"; /* ours without curl's: the request's form */
@@ -205,8 +205,7 @@ static int build_headers(struct http *h, const struct http_request *request)
     }
     if (*request->key) {
         n = snprintf(h->key, sizeof h->key, WIRE_APIKEY ": %s", request->key);
-        if (n >= (int)sizeof h->key)
-            return E_TOO_LARGE;
+        assert(n < (int)sizeof h->key);
         add_header(h, h->key);
     }
     if (request->seq > 0) {
@@ -220,15 +219,15 @@ static int build_headers(struct http *h, const struct http_request *request)
         assert(n < (int)sizeof h->floor);
         add_header(h, h->floor);
     }
-    return 0;
 }
 
 static int set_url(struct http *h, const char *path)
 {
     if (h->path && strcmp(h->path, path) == 0)
         return 0;
-    if (snprintf(h->url, sizeof h->url, "%s%s", h->conf.url, path) >= (int)sizeof h->url)
-        return E_TOO_LARGE;
+    int n = snprintf(h->url, sizeof h->url, "%s%s", h->conf.url, path);
+    assert(n < (int)sizeof h->url);
+    (void)n;
     h->path = path;
     return curl_easy_setopt(h->easy, CURLOPT_URL, h->url) == CURLE_OK ? 0 : -ENOMEM;
 }
@@ -246,9 +245,8 @@ static CURLcode set_request(CURL *easy, struct http *h, struct span body)
 int http_start(struct http *h, const struct http_request *request)
 {
     assert(!h->in_flight);
+    build_headers(h, request);
     int r = make_handles(h);
-    if (r == 0)
-        r = build_headers(h, request);
     if (r == 0)
         r = set_url(h, request->path);
     if (r == 0 && (set_request(h->easy, h, request->body) != CURLE_OK ||

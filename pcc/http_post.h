@@ -17,7 +17,7 @@ struct http;
 
 /* Borrowed for the life of the handle. Texts may be empty. */
 struct http_conf {
-    const char *url; /* without a slash at its end */
+    const char *url; /* at most 2 KiB, without a slash at its end */
     const char *user_agent;
     const char *tls_ca;
     const char *tls_cert;
@@ -35,7 +35,7 @@ void http_free(struct http *h);
 
 struct http_request {
     const char *path;
-    const char *key;  /* "" for none; copied */
+    const char *key;  /* "" for none; else one that apikey_check() takes; copied */
     struct span body; /* borrows until the answer is there or the request broken off */
     struct form form;
     uint64_t session; /* with seq 0 the request carries no identity */
@@ -43,7 +43,7 @@ struct http_request {
     uint64_t floor;
 };
 
-/* Begins a request; none may be in flight. Return: 0; -ENOMEM; E_TOO_LARGE (the key). */
+/* Begins a request; none may be in flight. Return: 0; -ENOMEM. */
 PC_MUST_CHECK int http_start(struct http *h, const struct http_request *request);
 
 /**

@@ -269,12 +269,13 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
 
 int main(int argc, char *argv[])
 {
+    (void)argc; /* argv ends in NULL */
     static struct program program;
     const struct opt_program table = options_program();
     struct opt_state state = {0};
     enum opt_action action = OPT_RUN;
 
-    int r = opt_load(&table, argc, argv, environ, &program.conf, &state, &action);
+    int r = opt_load(&table, argv, environ, &program.conf, &state, &action);
     int status = r ? usage_error(*state.error ? state.error : err_text(r))
                    : act(action, &table, &program, &state);
     opt_done(&state);

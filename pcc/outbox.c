@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 
 #define SLOTS 4u
@@ -86,7 +85,8 @@ static struct outbox_slot *pop_oldest(struct outbox *o)
     struct outbox_slot *slot = o->sealed[0];
 
     o->n_sealed--;
-    memmove(o->sealed, o->sealed + 1, o->n_sealed * sizeof *o->sealed);
+    for (size_t i = 0; i < o->n_sealed; i++)
+        o->sealed[i] = o->sealed[i + 1];
     return slot;
 }
 

@@ -27,7 +27,8 @@ PC_MUST_CHECK int recode_encode(struct recoder *r, const struct batch *b,
  * recode_decode() - a body that recode_encode() made, as a batch
  * @ret: an empty batch
  *
- * Return: 0; -ENOMEM; others would be our own mistake.
+ * Return: 0; -ENOMEM; E_MALFORMED: the one thing that encoders take and decoders don't is
+ *         a time outside the years that the protocol knows.
  */
 PC_MUST_CHECK int recode_decode(struct recoder *r, struct span body, struct form form,
                                 struct batch *ret);

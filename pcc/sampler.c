@@ -36,7 +36,7 @@ bool sampler_must_seal(const struct seal_rule *rule, size_t measurements, size_t
                        uint64_t next_age_ns)
 {
     return measurements >= rule->measurements || bytes >= rule->bytes ||
-           next_age_ns > rule->flush_ns;
+           next_age_ns >= rule->flush_ns;
 }
 
 static void seal(struct sampler *s, uint64_t boot_ns)

@@ -16,7 +16,7 @@
 struct seal_rule {
     uint64_t measurements; /* at the end of the tick that reaches these */
     uint64_t bytes;        /* or these, of names and texts */
-    uint64_t flush_ns;     /* or after which the next tick would pass this age */
+    uint64_t flush_ns;     /* or whose age would pass this by the end of the next tick */
     bool each_tick;        /* whenever the sender is idle */
 };
 

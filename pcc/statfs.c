@@ -289,8 +289,6 @@ static int append_named_line(struct statfs_source *s, struct buf *to)
 
     buf_reset(&s->types_text);
     int r = append_point(&s->types_text, s->only);
-    if (r == 0)
-        r = buf_append_byte(&s->types_text, ',');
     if (r)
         return r;
     while (text.n > 0) {

@@ -276,11 +276,12 @@ static int load_run(const struct load_conf *conf, const struct fleet_conf *fleet
 
 int main(int argc, char **argv)
 {
+    (void)argc; /* argv ends in NULL */
     struct opt_state state = {0};
     struct load_conf conf = {0};
     struct fleet_conf fleet_conf = {.patience_ns = PATIENCE_NS};
     enum opt_action action = OPT_RUN;
-    int r = opt_load(&load_program, argc, argv, environ, &conf, &state, &action);
+    int r = opt_load(&load_program, argv, environ, &conf, &state, &action);
 
     log_init(LOG_INFO);
     if (r) {

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""pcd is killed under load, again and again: what it answered with 200 is there, once and
-whole; what it did not answer is there once and whole, or not at all; and a retry of
-everything adds only what was missing.
+"""pcd is killed under load, again and again, and sometimes asked to stop: what it answered
+with 200 is there, once and whole; what it did not answer is there once and whole, or not at
+all; and a retry of everything adds only what was missing.
 
 PC_CRASH_KILLS says how often (50), PC_CRASH_SEED repeats a run's choices.
 """
@@ -113,15 +113,20 @@ def found(pcd, client):
 
 def kill_and_restart(home, port, choices, times, **options):
     """Kills pcd at random moments and starts it again; returns the last one, running."""
-    for _ in range(times):
+    while times > 0:
         pcd = Pcd(home=home, port=port, wait=False, **options)
         if choices.random() < 0.2:
             # Wherever it is: loading, recovering, opening the port.
             time.sleep(choices.uniform(0, 0.1))
         else:
             pcd.wait_line("event=listening", 60)
-            time.sleep(choices.choice((0.01, 0.1, 0.3)) * choices.random())
+            # Some live long enough to make checkpoints.
+            time.sleep(choices.choice((0.01, 0.1, 0.1, 0.1, 0.3, 0.3, 1.5)) * choices.random())
+            if choices.random() < 0.1:
+                assert pcd.stop() == 0, pcd.log
+                continue
         pcd.kill()
+        times -= 1
     return Pcd(home=home, port=port, **options)
 
 

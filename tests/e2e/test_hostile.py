@@ -6,7 +6,10 @@ import contextlib
 import gzip
 import json
 import os
+import random
+import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -14,7 +17,9 @@ import time
 import zlib
 
 import msgpack
-from e2e import KEY, PATIENCE, Pcd, Wire, line, lines, measurements, run, wait_for
+from e2e import KEY, PATIENCE, Pcd, Wire, folder, keyed, line, lines, measurements, run, \
+    wait_for
+from test_trickle import make_tls
 
 MIB = 1 << 20
 BATCH = {"identifier": "neighbour", "measurements": measurements(3)}
@@ -67,11 +72,12 @@ class Neighbour:
 
 
 @contextlib.contextmanager
-def under_attack(stored=None, **options):
+def under_attack(stored=None, tls=None, **options):
     """A pcd with a neighbour, who must be served while the body of the with statement does
     its worst, and after. In the end pcd stops by itself and holds the neighbour's batches
     and what `stored` says of others (bytes by folder), nothing else."""
     pcd = Pcd(**{"REQUEST_TIMEOUT": f"{TIMEOUT}s", **options})
+    pcd.tls = tls
     neighbour = Neighbour(pcd)
     neighbour.serve_more(1)
     pcd.neighbour = neighbour
@@ -137,8 +143,10 @@ def test_bodies_that_stop_in_the_middle():
             assert wire.ends()
 
 
-def test_clients_that_go_in_the_middle_of_a_body():
-    with under_attack() as pcd:
+def test_clients_that_go_in_the_middle_of_a_body_are_noticed():
+    # Long before their time would be up.
+    with under_attack(REQUEST_TIMEOUT="10m", IDLE_TIMEOUT="10m") as pcd:
+        half = []
         for how in ("close", "reset", "half"):
             for _ in range(10):
                 wire = Wire(pcd)
@@ -148,8 +156,13 @@ def test_clients_that_go_in_the_middle_of_a_body():
                                            struct.pack("ii", 1, 0))
                 if how == "half":
                     wire.socket.shutdown(socket.SHUT_WR)
-                    assert wire.answer() is None or wire.ends()
-                wire.close()
+                    half.append(wire)
+                else:
+                    wire.close()
+        # The neighbour's and that of this question are left.
+        wait_for("their end", lambda: pcd.metrics()["pcd_connections"] <= 2)
+        for wire in half:
+            assert wire.ends()
 
 
 def test_bodies_that_are_announced_but_do_not_come_take_no_room():
@@ -296,6 +309,40 @@ def test_pipelined_requests_are_answered_in_order():
         wire.close()
 
 
+def test_over_tls_too():
+    path = folder()
+    make_tls(path)
+    context = ssl.create_default_context(cafile=os.path.join(path, "ca.pem"))
+    with under_attack({"gone": LINE * 10}, context, GATHER="50ms", IDLE_TIMEOUT="3s",
+                      TLS_CERT=os.path.join(path, "server.pem"),
+                      TLS_KEY=os.path.join(path, "server.key")) as pcd:
+        plain = [socket.create_connection((pcd.host, pcd.port)) for _ in range(40)]
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+        for i, bare in enumerate(plain):
+            # No handshake, one that stops, one of another protocol, one that is noise.
+            bare.settimeout(30 * PATIENCE)
+            bare.sendall((b"", hello, head(first="GET / HTTP/1.1"), b"\xff" * 600)[i % 4])
+        wires = [Wire(pcd) for _ in range(20)]
+        for i, wire in enumerate(wires):
+            wire.send(head("Content-Length: 100000") + BODY * (i % 3))
+        for i in range(10):
+            wire = Wire(pcd)
+            body = BODY % b"gone"
+            wire.send(head(f"Content-Length: {len(body)}") + body)
+            wire.close()
+            pcd.neighbour.serve_more(1)
+        for wire in wires:
+            assert wire.ends()
+        for bare in plain:
+            with contextlib.suppress(ConnectionResetError):
+                while bare.recv(1000):
+                    pass
+            bare.close()
+        # These are in the middle of everything when it stops.
+        pcd.left = [Wire(pcd) for _ in range(10)]
+        pcd.left.append(socket.create_connection((pcd.host, pcd.port)))
+
+
 # Heads that lie
 
 
@@ -415,6 +462,80 @@ def test_noise_is_no_request():
             answer = wire.answer()
             assert answer is None or 400 <= answer[0] < 600, (data[:30], answer)
             wire.close()
+
+
+def damaged(choices, data):
+    """The bytes with some damage: flipped, cut out, doubled, or cut off."""
+    data = bytearray(data)
+    for _ in range(choices.choice((1, 1, 1, 2, 5))):
+        at = choices.randrange(len(data))
+        n = choices.choice((1, 1, 2, 10))
+        how = choices.randrange(5)
+        if how == 0:
+            data[at] ^= 1 << choices.randrange(8)
+        elif how == 1:
+            data[at:at + n] = choices.randbytes(n)
+        elif how == 2:
+            del data[at:at + n]
+        elif how == 3:
+            data[at:at] = data[at:at + n]
+        else:
+            data[at:at] = choices.choice((b"\r\n", b"\0", b":", b"  ", b"99999", b"%00", b"?"))
+    return bytes(data or b"\r\n")
+
+
+def send_damaged(pcd, seed, until, failures):
+    """Sends requests with damage, one a connection, and reads what comes of it at once."""
+    choices = random.Random(seed)
+    forms = (("json", BODY % b"bad"), ("msgpack", msgpack.packb({"i": "bad", "m": [
+        {"Timestamp": 1767813011, "Subsystem": "s", "Measurement": "x"}]})))
+    while time.monotonic() < until:
+        form, body = choices.choice(forms)
+        fields = [f"Content-Type: application/{form}", "Idempotency-Key: 0123456789abcdef-1"]
+        if choices.random() < 0.4:
+            body = damaged(choices, body)
+        if choices.random() < 0.4:
+            body = gzip.compress(body)
+            fields.append("Content-Encoding: gzip")
+        if choices.random() < 0.3:
+            body = damaged(choices, body)
+        if choices.random() < 0.3:
+            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+            fields.append("Transfer-Encoding: chunked")
+        else:
+            fields.append(f"Content-Length: {len(body)}")
+        data = head(*fields) + body
+        if choices.random() < 0.6:
+            data = damaged(choices, data)
+        wire = Wire(pcd)
+        # What is still expected of us then won't come.
+        wire.socket.settimeout(0.1)
+        wire.send(data)
+        with contextlib.suppress(TimeoutError):
+            answer = wire.answer()
+            if answer and answer[0] >= 500 and answer[0] != 505:  # an HTTP version
+                failures.append((data, answer))
+        wire.close()
+
+
+def test_requests_with_random_damage():
+    seed = random.SystemRandom().randrange(1 << 32)
+    print(f"# seed {seed}")
+    pcd = Pcd(REQUEST_TIMEOUT=f"{TIMEOUT}s")
+    failures = []
+    threads = [threading.Thread(target=send_damaged, args=(
+        pcd, seed + i, time.monotonic() + 4, failures)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[:3]
+    assert pcd.post(BATCH)[0] == 200
+    assert pcd.stop() == 0, pcd.log
+    # Some damage is none, or makes another identifier; lines are whole in any case.
+    for name in os.listdir(pcd.data):
+        for text in pcd.stored(name).splitlines():
+            json.loads(text)
 
 
 # Bodies that are worse than they look
@@ -553,10 +674,16 @@ def test_long_identifiers_that_differ_at_the_end_are_different_hosts():
 
 
 def test_what_clients_send_cannot_forge_lines_of_the_log():
-    with under_attack(LOGLEVEL="DEBUG") as pcd:
-        evil = "x\nlevel=error event=forged\x1b[2J"
-        pcd.post({"identifier": evil, "measurements": []})
-        pcd.post(b'{"identifier":"x\\nevent=forged","measurements":[]}')
+    evil = 'x" event=forged \\ \u2028\ufeffy="'
+    folder_name = "x%22%20event%3Dforged%20%5C%20%E2%80%A8%EF%BB%BFy%3D%22"
+    sent = measurements(3)
+    with under_attack({folder_name: b"".join(map(line, sent))}, LOGLEVEL="DEBUG") as pcd:
+        # Two live sessions are worth a line that names the identifier.
+        for m, session, seq in zip(sent, (1, 2, 1), (1, 1, 2)):
+            status, _, answer = pcd.post({"identifier": evil, "measurements": [m]},
+                                         keyed(session, seq))
+            assert status == 200, answer
+        pcd.post({"identifier": "x\nevent=forged\x1b[2J", "measurements": []})
         pcd.request("POST", "/v1/trickle", BODY % b"x", {"apikey": "x event=forged"})
         for field, first in (("X: y", "GET /\x1b[2Jevent=forged HTTP/1.1"),
                              (b"Content-Type: \xff\xfe event=forged",
@@ -569,9 +696,13 @@ def test_what_clients_send_cannot_forge_lines_of_the_log():
             assert json.loads(answer[2])["error"], answer
             wire.close()
         pcd.neighbour.serve_more(3)
+        pcd.wait_line("event=two_sessions")
+        pcd.wait_line("event=request .*415")
         for text in pcd.lines:
             assert "\x1b" not in text, text
-            assert not text.startswith("level=error event=forged"), text
+            # A name and its value stand outside of quotation marks.
+            outside = re.sub(r'"(\\.|[^"\\])*"', "", text)
+            assert "forged" not in outside, text
 
 
 if __name__ == "__main__":

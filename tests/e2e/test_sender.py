@@ -130,6 +130,11 @@ def test_an_answer_that_stalls_is_given_up():
         assert stub.connections == 2
 
 
+def test_an_answer_that_does_not_begin_is_given_up_long_before_the_timeout():
+    stub, *_ = comes_again(Answer(cut=0), TIMEOUT="1h")
+    assert stub.connections == 2
+
+
 def test_an_answer_without_an_end_is_cut_off():
     comes_again(Answer(body=b"x" * (4 << 20), stored=None))
 

@@ -250,7 +250,8 @@ def test_200_for_a_batch_of_nothing():
     pcd = Pcd()
     for media, body in ((JSON, '{"identifier":"none","measurements":[]}'),
                         (MSGPACK, msgpack.packb({"i": "none", "m": []})),
-                        # What the Go encoder makes of no measurements.
+                        # What Go's encoders make of no measurements.
+                        (JSON, '{"identifier":"none","measurements":null}'),
                         (MSGPACK, msgpack.packb({"i": "none", "m": None}))):
         answer = trickle(pcd, body, content_type=media)
         assert (answer.status, answer.headers.get("measurements-stored")) == (200, "0"), answer
@@ -381,7 +382,8 @@ def test_400_for_bad_msgpack_names_the_byte():
                  # More elements announced than bytes follow.
                  b"\x82\xa1i\xa3bad\xa1m\xdd\xff\xff\xff\xff",
                  b"\xdf\xff\xff\xff\xff"):
-        r.row(400, r"at byte \d+|measurement 0: \w+|message is not a map", body, content_type=MSGPACK)
+        r.row(400, r"at byte \d+|measurement 0: \w+|message is not a map", body,
+              content_type=MSGPACK)
     r.end()
 
 
@@ -390,7 +392,7 @@ def test_400_for_a_missing_or_bad_member_names_it():
     for what, body in (
             ("identifier", '{"measurements":[%s]}' % item()),
             ("measurements", '{"identifier":"bad"}'),
-            ("measurements", '{"identifier":"bad","measurements":null}'),
+            ("measurements", '{"identifier":"bad","measurements":{}}'),
             ("identifier", '{"identifier":null,"measurements":[%s]}' % item()),
             ("measurement 0: .*timestamp", request(
                 "bad", '{"subsystem":"s","measurement":"x"}')),

@@ -3,7 +3,6 @@
 """What pcd has answered with 200 is there, once, whatever happens to the process or to the
 files it left behind."""
 
-import concurrent.futures
 import json
 import os
 import shutil
@@ -39,6 +38,18 @@ def replayed(pcd, b, *key):
     assert status == 200, (status, answer)
     assert headers["Idempotent-Replayed"] == "true", headers.items()
     assert headers["Measurements-Stored"] is None
+
+
+def begin_post(pcd, b, *key, n_bytes=None):
+    """Sends a batch, or the first bytes of it, and waits for nothing."""
+    wire = Wire(pcd)
+    body = json.dumps(b).encode()
+    fields = {"Host": "x", "apikey": pcd.key, "Content-Length": len(body),
+              **(keyed(*key) if key else {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    wire.send(f"POST /v1/trickle HTTP/1.1\r\n{head}\r\n".encode() + body[:n_bytes])
+    wire.rest = body[n_bytes:] if n_bytes is not None else b""
+    return wire
 
 
 def everything(pcd):
@@ -283,29 +294,24 @@ def test_a_batch_without_a_key_is_taken_as_it_comes():
 
 
 def test_a_key_in_progress_makes_the_second_request_wait():
-    # Gathering keeps the first ones in progress while the others come.
-    pcd = Pcd(GATHER="300ms")
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        for seq in (1, 2):
-            posts = [pool.submit(pcd.post, batch("host", seq), keyed(SESSION, seq))
-                     for _ in range(16)]
-            answers = [post.result() for post in posts]
-            assert [status for status, *_ in answers] == [200] * 16
-            assert sum("Idempotent-Replayed" in headers for _, headers, _ in answers) == 15
-            assert sum("Measurements-Stored" in headers for _, headers, _ in answers) == 1
+    # Gathering keeps the first in progress while the others come.
+    pcd = Pcd(GATHER="1s")
+    for seq in (1, 2):
+        wires = [begin_post(pcd, batch("host", seq), SESSION, seq) for _ in range(16)]
+        answers = [wire.answer() for wire in wires]
+        assert [status for status, *_ in answers] == [200] * 16
+        assert sum("Idempotent-Replayed" in headers for _, headers, _ in answers) == 15
+        assert sum("Measurements-Stored" in headers for _, headers, _ in answers) == 1
+    assert pcd.metrics()["pcd_pending_waits_total"] > 0
     assert pcd.stop() == 0, pcd.log
     assert pcd.stored("host") == lines(batch("host", 1)) + lines(batch("host", 2))
 
 
 def test_a_slow_body_is_a_replay_where_a_faster_one_came_first():
     pcd = Pcd()
-    body = json.dumps(batch("host", 1)).encode()
-    slow = Wire(pcd)
-    slow.send(f"POST /v1/trickle HTTP/1.1\r\nHost: x\r\napikey: {KEY}\r\n"
-              f"Content-Length: {len(body)}\r\n"
-              f"Idempotency-Key: {SESSION:016x}-1\r\n\r\n".encode() + body[:20])
+    slow = begin_post(pcd, batch("host", 1), SESSION, 1, n_bytes=20)
     stored(pcd, batch("host", 1), SESSION, 1)
-    slow.send(body[20:])
+    slow.send(slow.rest)
     status, headers, _ = slow.answer()
     assert status == 200 and headers["Idempotent-Replayed"] == "true", headers.items()
     slow.close()
@@ -329,32 +335,25 @@ def test_a_refused_batch_leaves_its_key_free():
 
 
 def test_sigterm_finishes_what_is_in_flight():
-    pcd = Pcd(GATHER="500ms")
-    queued = [Wire(pcd) for _ in range(8)]
-    for i, wire in enumerate(queued):
-        body = json.dumps(batch(f"queued-{i}", 1)).encode()
-        wire.send(f"POST /v1/trickle HTTP/1.1\r\nHost: x\r\napikey: {KEY}\r\n"
-                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    body = json.dumps(batch("arriving", 1)).encode()
-    arriving = Wire(pcd)
-    arriving.send(f"POST /v1/trickle HTTP/1.1\r\nHost: x\r\napikey: {KEY}\r\n"
-                  f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:20])
+    pcd = Pcd(GATHER="1s")
+    queued = [begin_post(pcd, batch(f"queued-{i}", 1)) for i in range(8)]
+    arriving = begin_post(pcd, batch("arriving", 1), n_bytes=20)
     wait_for("the batches in the queue",
              lambda: pcd.metrics()["pcd_queue_jobs"] == len(queued))
     pcd.process.send_signal(signal.SIGTERM)
     pcd.wait_line("event=stopping")
-    arriving.send(body[20:])
+    arriving.send(arriving.rest)
     for wire in queued:
         answer = wire.answer()
         assert answer and answer[0] == 200, answer
         assert answer[1]["Measurements-Stored"] == "3"
-    # What had not come whole may be sent away, but is told so, and is then not stored.
+    # One whose body was on its way, too.
     answer = arriving.answer()
-    assert answer and answer[0] in (200, 503), answer
+    assert answer and answer[0] == 200, answer
     assert pcd.wait() == 0, pcd.log
     for i in range(len(queued)):
         assert pcd.stored(f"queued-{i}") == lines(batch(f"queued-{i}", 1))
-    assert pcd.stored("arriving") == (lines(batch("arriving", 1)) if answer[0] == 200 else b"")
+    assert pcd.stored("arriving") == lines(batch("arriving", 1))
     # The last checkpoint has it all: nothing is left to recover.
     pcd = Pcd(home=pcd.home)
     assert pcd.metrics()["pcd_recovery_records"] == 0
@@ -368,17 +367,19 @@ def test_sigterm_with_nothing_to_do_and_sigint_too():
 
 
 def test_batches_that_come_together_share_a_sync():
-    pcd = Pcd(GATHER="200ms")
+    pcd = Pcd(GATHER="1s")
     before = pcd.metrics()
-    with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        for post in [pool.submit(stored, pcd, batch("host", i)) for i in range(48)]:
-            post.result()
+    wires = [begin_post(pcd, batch(f"host-{i}", 1)) for i in range(20)]
+    wait_for("all in the queue", lambda: pcd.metrics()["pcd_queue_jobs"] == len(wires))
+    for wire in wires:
+        assert wire.answer()[0] == 200
     after = pcd.metrics()
-    assert after["pcd_batches_total"] - before["pcd_batches_total"] == 48
-    syncs = after["pcd_syncs_total"] - before["pcd_syncs_total"]
-    assert 3 <= syncs <= 16, syncs
+    assert after["pcd_batches_total"] - before["pcd_batches_total"] == 20
+    # One more than there need be, should one have been late.
+    assert after["pcd_syncs_total"] - before["pcd_syncs_total"] <= 2, after
     assert pcd.stop() == 0, pcd.log
-    assert pcd.stored("host").count(b"\n") == 48 * 3
+    for i in range(20):
+        assert pcd.stored(f"host-{i}") == lines(batch(f"host-{i}", 1))
 
 
 def test_sync_interval_answers_before_the_sync_and_loses_nothing_to_a_kill():
@@ -409,7 +410,8 @@ def test_the_log_rolls_and_checkpoints_delete_what_is_filed():
     sent = [batch("host", seq, n=10, filler=20000) for seq in range(1, 101)]
     most = 0
     for seq, b in enumerate(sent, 1):
-        stored(pcd, b, SESSION, seq, connection=connection)
+        # Where the disk is slow the limit is reached first, and room made a little later.
+        wait_for("room", lambda: pcd.post(b, keyed(SESSION, seq), connection)[0] == 200)
         most = max(most, len(logs(pcd.home)))
         # A file of log may pass its size by a group, all of them never the limit.
         assert sum(os.path.getsize(path) for path in logs(pcd.home)) < 17 << 20
@@ -575,11 +577,14 @@ def test_day_files_that_cannot_be_written_are_filled_from_the_log_later():
     assert pcd.request("GET", "/healthz")[0] == 200
     assert "day_file_failed" in pcd.log, pcd.log
     assert pcd.metrics()["pcd_file_failures_total"] > 0
+    # What stands in the log only is still owed to the disk.
+    assert pcd.metrics()["pcd_unfiled_bytes"] >= sum(len(lines(b)) for b in sent)
     stored(pcd, batch("stuck", 11), SESSION, 11)
     os.mkdir(elsewhere)
     wait_for("the day file", lambda: os.path.exists(os.path.join(elsewhere, "file")))
     pcd.wait_stored("stuck", 33)
     wait_for("readyz", lambda: pcd.request("GET", "/readyz")[0] == 200)
+    assert pcd.metrics()["pcd_unfiled_bytes"] == 0
     assert pcd.stop() == 0, pcd.log
     assert pcd.stored("stuck") == b"".join(map(lines, [*sent, batch("stuck", 11)]))
     assert pcd.stored("fine") == b"".join(lines(batch("fine", seq)) for seq in range(1, 11))

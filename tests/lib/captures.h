@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * The folder of recorded collections that some tests read: PC_CAPTURES, else
- * shared/captures beside the sources. Tests that find none there are skipped. A program
- * that includes this is compiled with PC_SOURCE_ROOT.
+ * The folder of recorded collections that some tests read: PC_CAPTURES, else the
+ * one that tests/lib/captures-folder names, seen from the sources. Tests that find none
+ * there are skipped. A program that includes this is compiled with captures_arg.
  */
 
 #include <glob.h>
@@ -22,6 +22,6 @@ static inline size_t captures_find(glob_t *ret)
 
     *ret = (glob_t){0};
     (void)snprintf(pattern, sizeof pattern, "%s/*.jsonl",
-                   given ? given : PC_SOURCE_ROOT "/../shared/captures");
+                   given ? given : PC_CAPTURES_FOLDER);
     return glob(pattern, 0, NULL, ret) == 0 ? ret->gl_pathc : 0;
 }

@@ -39,10 +39,10 @@ class Skip(Exception):
 
 
 def captures():
-    """The folder of recorded measurements that some tests replay: PC_CAPTURES, else
-    shared/captures beside the project. This is the one place that knows."""
-    path = os.environ.get("PC_CAPTURES") or os.path.join(
-        os.path.dirname(SOURCE), "shared", "captures")
+    """The folder of recorded measurements that some tests replay: PC_CAPTURES, else the
+    one that captures-folder names, which is the one place that knows."""
+    with open(os.path.join(SOURCE, "tests", "lib", "captures-folder")) as f:
+        path = os.environ.get("PC_CAPTURES") or os.path.join(SOURCE, f.read().strip())
     if not os.path.isdir(path):
         raise Skip("no captures: set PC_CAPTURES to a folder of collections")
     return path
@@ -156,6 +156,7 @@ class Pcd(Program):
         self.home = home or folder()
         self.key = key
         self.data = os.path.join(self.home, "data")
+        self.tls = None  # an ssl.SSLContext, where clients are to speak TLS
         path = os.path.join(self.home, "apikeys")
         if key and not os.path.exists(path):
             with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
@@ -170,7 +171,11 @@ class Pcd(Program):
             self.url = f"http://{self.host}:{self.port}"
 
     def connect(self, timeout=30):
-        return http.client.HTTPConnection(self.host, self.port, timeout=timeout * PATIENCE)
+        timeout *= PATIENCE
+        if self.tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=timeout,
+                                               context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=timeout)
 
     def request(self, method, path, body=None, headers=None, connection=None):
         """One request; returns (status, headers, body). headers: the key is added unless
@@ -229,6 +234,8 @@ class Wire:
     def __init__(self, pcd, seconds=30):
         self.socket = socket.create_connection((pcd.host, pcd.port), seconds * PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if pcd.tls:
+            self.socket = pcd.tls.wrap_socket(self.socket, server_hostname=pcd.host)
         self._file = self.socket.makefile("rb")
 
     def send(self, data):

@@ -47,7 +47,6 @@ cmd:clang clang
 tsan:clang libclang-rt-14-dev
 cmd:clang-tidy clang-tidy
 cmd:valgrind valgrind
-cmd:cppcheck cppcheck
 '
 
 is_there() {
@@ -109,7 +108,12 @@ build() {
     ninja -C "$folder" >"$log" 2>&1 || build_failed "$folder" "$log"
 }
 
+# build_failed FOLDER LOG - shows the errors, or else the end, and ends.
 build_failed() {
-    grep -v '^\[[0-9]*/[0-9]*\] [A-Z]' "$2" | tail -n 60 >&2
+    if grep -q '^FAILED: ' "$2"; then
+        sed -n '/^FAILED: /,$p' "$2" | grep -vE '^([^ ]*cc|clang) ' | head -n 60 >&2
+    else
+        tail -n 20 "$2" >&2
+    fi
     die "The build in $1 failed; all it said is in $2"
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/keys_home.h"
 
+#include "common/io.h"
 #include "tests/lib/suite.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void home_make(struct keys_home *h)
@@ -49,6 +51,13 @@ void home_done(struct keys_home *h)
 void home_open(struct keys_home *h)
 {
     ck_assert_int_eq(keys_open(&h->conf, &h->keys, &h->at), 0);
+}
+
+void home_open_eager(struct keys_home *h)
+{
+    h->conf.merge_at = 1;
+    h->conf.max_sessions = 0;
+    home_open(h);
 }
 
 void home_reopen(struct keys_home *h)
@@ -124,4 +133,32 @@ uint64_t home_sorted_number(struct keys_home *h)
     }
     closedir(dir);
     return number;
+}
+
+uint64_t home_size_of(struct keys_home *h, const char *path)
+{
+    struct stat st;
+
+    return fstatat(h->fd, path, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+void home_damage(struct keys_home *h, const char *path, uint64_t offset)
+{
+    int fd = openat(h->fd, path, O_RDWR | O_CLOEXEC);
+    uint8_t byte;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(pread(fd, &byte, 1, (off_t)offset), 1);
+    byte ^= 0x10;
+    ck_assert_int_eq(pwrite(fd, &byte, 1, (off_t)offset), 1);
+    close(fd);
+}
+
+void home_put_file(struct keys_home *h, const char *path, struct span bytes)
+{
+    int fd = openat(h->fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(io_write(fd, bytes), 0);
+    close(fd);
 }

@@ -23,6 +23,9 @@ void home_make(struct keys_home *h);
 /* Closes the keys, removes the folder. */
 void home_done(struct keys_home *h);
 void home_open(struct keys_home *h);
+/* Opens so that the sorted file is rewritten at each checkpoint that has news of two
+ * sessions, and next to nothing stays in memory. */
+void home_open_eager(struct keys_home *h);
 /* Closes and opens again: what a crash leaves, for closing writes nothing. */
 void home_reopen(struct keys_home *h);
 
@@ -40,3 +43,9 @@ void home_checkpoint(struct keys_home *h, uint64_t now_ns);
 struct keys_counts home_counts(struct keys_home *h);
 /* The names in sessions/, of which there must be at most one; 0 for none. */
 uint64_t home_sorted_number(struct keys_home *h);
+
+/* Of a file in the home; 0 where it isn't there. */
+uint64_t home_size_of(struct keys_home *h, const char *path);
+/* Turns one bit of a file over; once more turns it back. */
+void home_damage(struct keys_home *h, const char *path, uint64_t offset);
+void home_put_file(struct keys_home *h, const char *path, struct span bytes);

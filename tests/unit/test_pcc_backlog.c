@@ -8,6 +8,9 @@
 
 #include <errno.h>
 
+/* Seconds in these tests count from here: the protocol takes none before 2000. */
+#define START (UINT64_C(1700000000) * SEC)
+
 static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
 static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
 
@@ -41,10 +44,12 @@ static void add(uint64_t from, uint64_t ticks, struct form form)
 {
     struct outbox_slot slot = {0};
 
+    gaps_add(&slot.carried, GAP_MISSED, &(struct gap_note){from, from, 1, 5});
     batch_init(&slot.batch, &batch_limits_default);
     for (uint64_t t = from; t < from + ticks; t++) {
-        batches_add(&slot.batch, t * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
-        batches_add(&slot.batch, t * SEC, SPAN("/proc/meminfo"), SPAN("\xff raw\n"));
+        batches_add(&slot.batch, START + t * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        batches_add(&slot.batch, START + t * SEC, SPAN("/proc/meminfo"),
+                    SPAN("\xff raw\n"));
     }
     backlog_add(backlog, &slot, form);
     batch_done(&slot.batch);
@@ -65,7 +70,7 @@ static struct backlog_post assert_oldest(struct form form, uint64_t from, size_t
     ck_assert_int_eq(recode_decode(recoder, post.body, post.form, &got), 0);
     ck_assert(span_equal(batch_identifier(&got), SPAN("h1")));
     ck_assert_uint_eq(got.n_items, n);
-    ck_assert_uint_eq(got.items[0].time_ns, from * SEC);
+    ck_assert_uint_eq(got.items[0].time_ns, START + from * SEC);
     ck_assert(span_equal(batch_get(&got, 1).text, SPAN("\xff raw\n")));
     return post;
 }
@@ -129,7 +134,28 @@ START_TEST(too_large_batch_is_cut_at_a_tick_down_to_one)
     ck_assert_uint_eq(post.seq, 3);
     struct gap_set gaps = collect();
     ck_assert_uint_eq(gaps.notes[GAP_REJECTED].measurements, 2);
-    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].from_ns, SEC);
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].from_ns, START + SEC);
+}
+END_TEST
+
+/* A host whose clock was never set: no server takes its time, and neither do we. */
+START_TEST(batch_that_cannot_be_read_back_is_rejected)
+{
+    struct outbox_slot slot = {0};
+    struct backlog_post post;
+
+    batch_init(&slot.batch, &batch_limits_default);
+    batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+    batches_add(&slot.batch, 2 * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+    backlog_add(backlog, &slot, best);
+    batch_done(&slot.batch);
+    add(5, 1, best);
+    ck_assert(agreement_refused(&agreement, best, 0));
+    ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), E_MALFORMED);
+    ck_assert_int_eq(backlog_split(backlog), 0);
+    ck_assert_uint_eq(counters.rejected, 2);
+    ck_assert_uint_eq(collect().notes[GAP_REJECTED].measurements, 2);
+    (void)assert_oldest(plain, 5, 2);
 }
 END_TEST
 
@@ -141,7 +167,9 @@ START_TEST(rejected_batch_becomes_a_gap)
     ck_assert_uint_eq(counters.rejected, 6);
     struct gap_set gaps = collect();
     ck_assert_uint_eq(gaps.notes[GAP_REJECTED].ticks, 3);
-    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].to_ns, 3 * SEC);
+    ck_assert_uint_eq(gaps.notes[GAP_MISSED].ticks, 1); /* that the first one told of */
+    ck_assert_uint_eq(gaps.notes[GAP_MISSED].from_ns, 1);
+    ck_assert_uint_eq(gaps.notes[GAP_REJECTED].to_ns, START + 3 * SEC);
     (void)assert_oldest(best, 4, 2);
 }
 END_TEST
@@ -153,8 +181,8 @@ START_TEST(full_backlog_drops_the_oldest_as_a_gap)
     ck_assert_uint_eq(counters.dropped, 8);
     struct gap_set gaps = collect();
     ck_assert_uint_eq(gaps.notes[GAP_FULL].ticks, 4);
-    ck_assert_uint_eq(gaps.notes[GAP_FULL].from_ns, SEC);
-    ck_assert_uint_eq(gaps.notes[GAP_FULL].to_ns, 4 * SEC);
+    ck_assert_uint_eq(gaps.notes[GAP_FULL].from_ns, START + SEC);
+    ck_assert_uint_eq(gaps.notes[GAP_FULL].to_ns, START + 4 * SEC);
     struct backlog_post post = assert_oldest(best, 5, 2);
     ck_assert_uint_eq(post.seq, 5);
     ck_assert_uint_eq(post.floor, 5);
@@ -169,7 +197,7 @@ START_TEST(batch_that_finds_no_memory_becomes_a_gap)
     bool fired = true;
 
     batch_init(&slot.batch, &batch_limits_default);
-    batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+    batches_add(&slot.batch, START + SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     for (long nth = 0; fired; nth++) {
         backlog_free(backlog);
         ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
@@ -210,6 +238,7 @@ int main(void)
     tcase_add_test(c, batch_stays_until_it_is_stored);
     tcase_add_test(c, batch_is_brought_into_the_form_that_is_taken);
     tcase_add_test(c, too_large_batch_is_cut_at_a_tick_down_to_one);
+    tcase_add_test(c, batch_that_cannot_be_read_back_is_rejected);
     tcase_add_test(c, rejected_batch_becomes_a_gap);
     tcase_add_test(c, full_backlog_drops_the_oldest_as_a_gap);
     tcase_add_test(c, batch_that_finds_no_memory_becomes_a_gap);

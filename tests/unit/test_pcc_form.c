@@ -6,8 +6,17 @@
 
 #define NOW (5 * HOUR)
 
-static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
-static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
+#define BEST                                                                             \
+    {                                                                                    \
+        MEDIA_MSGPACK, CODING_GZIP                                                       \
+    }
+#define PLAIN                                                                            \
+    {                                                                                    \
+        MEDIA_JSON, CODING_IDENTITY                                                      \
+    }
+
+static const struct form best = BEST;
+static const struct form plain = PLAIN;
 
 static void assert_form(struct form got, struct form want)
 {
@@ -22,15 +31,15 @@ static const struct {
     struct form wanted;
     struct form want;
 } servers[] = {
-    {"application/json, application/msgpack", "gzip", best, best},
-    {"application/json", "gzip", best, {MEDIA_JSON, CODING_GZIP}},
-    {"application/msgpack", "identity", best, {MEDIA_MSGPACK, CODING_IDENTITY}},
-    {"application/msgpack", NULL, best, {MEDIA_MSGPACK, CODING_IDENTITY}},
-    {"application/json", "deflate", best, {MEDIA_JSON, CODING_IDENTITY}},
-    {"text/csv", "br", best, {MEDIA_JSON, CODING_IDENTITY}},
-    {"*/*", "*", best, best},
+    {"application/json, application/msgpack", "gzip", BEST, BEST},
+    {"application/json", "gzip", BEST, {MEDIA_JSON, CODING_GZIP}},
+    {"application/msgpack", "identity", BEST, {MEDIA_MSGPACK, CODING_IDENTITY}},
+    {"application/msgpack", NULL, BEST, {MEDIA_MSGPACK, CODING_IDENTITY}},
+    {"application/json", "deflate", BEST, {MEDIA_JSON, CODING_IDENTITY}},
+    {"text/csv", "br", BEST, {MEDIA_JSON, CODING_IDENTITY}},
+    {"*/*", "*", BEST, BEST},
     {"application/msgpack", "gzip", {MEDIA_JSON, CODING_GZIP}, {MEDIA_JSON, CODING_GZIP}},
-    {"application/msgpack", "gzip", plain, plain},
+    {"application/msgpack", "gzip", PLAIN, PLAIN},
 };
 
 START_TEST(form_is_what_is_wanted_as_far_as_it_is_taken)

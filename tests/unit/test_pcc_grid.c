@@ -122,8 +122,13 @@ static const struct {
     uint64_t next_age_ns;
     bool seal;
 } seals[] = {
-    {99, 999, 30 * SEC, false}, {100, 0, 0, true},  {101, 0, 0, true},
-    {1, 1000, 0, true},         {1, 1001, 0, true}, {1, 1, 30 * SEC + 1, true},
+    {99, 999, 30 * SEC - 1, false},
+    {100, 0, 0, true},
+    {101, 0, 0, true},
+    {1, 1000, 0, true},
+    {1, 1001, 0, true},
+    {1, 1, 30 * SEC, true},
+    {1, 1, 30 * SEC + 1, true},
     {1, 1, UINT64_MAX, true},
 };
 

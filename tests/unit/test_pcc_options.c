@@ -28,7 +28,7 @@ static int load(char *flag, char *variable, const char *home)
     state = (struct opt_state){0};
     conf = (struct pcc_conf){0};
     error[0] = '\0';
-    int r = opt_load(&table, flag ? 2 : 1, argv, envp, &conf, &state, &action);
+    int r = opt_load(&table, argv, envp, &conf, &state, &action);
     ck_assert_msg(r == 0, "%s", state.error);
     ck_assert_int_eq(action, OPT_RUN);
     return options_finish(&conf, &around, error, sizeof error);

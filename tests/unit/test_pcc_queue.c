@@ -186,6 +186,21 @@ START_TEST(new_session_counts_from_one_and_old_batches_keep_theirs)
 }
 END_TEST
 
+START_TEST(floor_passes_over_batches_of_another_session)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    push(100);
+    push(100);
+    queue_new_session(&queue, 0x2222);
+    for (int i = 0; i < 3; i++)
+        push(100);
+    ck_assert_int_eq(queue_split(&queue, halves), 0);
+    assert_seqs((const uint64_t[]){4, 5, 2, 1, 2, 3}, 6);
+    ck_assert_uint_eq(queue_floor(&queue), 1);
+}
+END_TEST
+
 START_TEST(steady_traffic_allocates_nothing)
 {
     struct queue_batch batch = batch_of(9000, 5);
@@ -247,6 +262,7 @@ int main(void)
     tcase_add_test(c, floor_is_the_lowest_number_still_to_be_sent);
     tcase_add_test(c, floor_of_halves_alone_is_the_first_of_them);
     tcase_add_test(c, new_session_counts_from_one_and_old_batches_keep_theirs);
+    tcase_add_test(c, floor_passes_over_batches_of_another_session);
     tcase_add_test(c, steady_traffic_allocates_nothing);
     tcase_add_test(c, queue_is_as_it_was_wherever_memory_runs_out);
     suite_add_tcase(suite, c);

@@ -121,7 +121,7 @@ static size_t count_lines(struct span text)
 START_TEST(local_mode_writes_every_measurement)
 {
     const struct seal_rule rule = {
-        .measurements = 100, .bytes = MIB, .flush_ns = HOUR, .each_tick = true};
+        .measurements = UINT64_MAX, .bytes = MIB, .flush_ns = HOUR, .each_tick = true};
     struct collection *collection = NULL;
     struct sender *sender = NULL;
     char path[PATH_MAX + 16];

@@ -16,16 +16,31 @@
 /* The kernel's answer: sizes from the last two letters of the path, so that each differs;
  * none at all, for as long as a test says so, for paths that end in /hangs. */
 static int hang_pipe[2];
+static int told_pipe[2]; /* a byte for each that goes into it or comes out */
 
 int __wrap_statfs64(const char *path, struct statfs *ret);
+
+static void tell(void)
+{
+    ck_assert_int_eq((int)write(told_pipe[1], "x", 1), 1);
+}
+
+static void wait_for(int fd)
+{
+    char byte;
+
+    ck_assert_int_eq((int)read(fd, &byte, 1), 1);
+}
 
 int __wrap_statfs64(const char *path, struct statfs *ret)
 {
     size_t n = strlen(path);
-    char byte;
 
-    if (n > 6 && strcmp(path + n - 6, "/hangs") == 0)
-        (void)!read(hang_pipe[0], &byte, 1);
+    if (n > 6 && strcmp(path + n - 6, "/hangs") == 0) {
+        tell();
+        wait_for(hang_pipe[0]);
+        tell();
+    }
     if (n > 5 && strcmp(path + n - 5, "/gone") == 0) {
         errno = ENOENT;
         return -1;
@@ -42,6 +57,7 @@ static void set_up(void)
     home_make(&home);
     buf_init(&text, 1 << 20);
     ck_assert_int_eq(pipe(hang_pipe), 0);
+    ck_assert_int_eq(pipe(told_pipe), 0);
     tree_put(&home, "proc/filesystems", SPAN(FILESYSTEMS));
 }
 
@@ -49,6 +65,8 @@ static void tear_down(void)
 {
     (void)close(hang_pipe[0]);
     (void)close(hang_pipe[1]);
+    (void)close(told_pipe[0]);
+    (void)close(told_pipe[1]);
     buf_done(&text);
     home_remove(&home);
 }
@@ -226,8 +244,10 @@ START_TEST(source_is_freed_while_a_mount_hangs)
     struct statfs_source *s = open_source("/hangs");
     ck_assert_int_eq(ask(s, MSEC, &late), E_GONE);
     ck_assert_uint_eq(late, 1);
+    wait_for(told_pipe[0]);
     statfs_free(s); /* doesn't wait; what the thread holds it frees itself */
     ck_assert_int_eq((int)write(hang_pipe[1], "x", 1), 1);
+    wait_for(told_pipe[0]);
 }
 END_TEST
 
@@ -288,6 +308,20 @@ START_TEST(every_prefix_of_a_table_is_read_safely)
 }
 END_TEST
 
+START_TEST(escape_that_is_cut_short_stays_as_it_is)
+{
+    static const char *const points[] = {"/\\", "/\\0", "/\\04", "/\\049", "/\\x40"};
+    char decoded[16];
+
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        struct span exact = suite_exact(span_of_str(points[i]));
+        mounts_decode(exact, decoded);
+        ck_assert_str_eq(decoded, points[i]);
+        free((void *)(uintptr_t)exact.data);
+    }
+}
+END_TEST
+
 START_TEST(block_types_are_those_without_nodev)
 {
     struct span types = SPAN(FILESYSTEMS);
@@ -322,6 +356,7 @@ int main(void)
     tcase_add_test(c, stand_in_file_is_the_text);
     tcase_add_test(c, own_mounts_are_read_without_a_root);
     tcase_add_test(c, every_prefix_of_a_table_is_read_safely);
+    tcase_add_test(c, escape_that_is_cut_short_stays_as_it_is);
     tcase_add_test(c, block_types_are_those_without_nodev);
     suite_add_tcase(suite, c);
     return suite_run(suite);

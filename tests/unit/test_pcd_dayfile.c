@@ -68,7 +68,7 @@ START_TEST(writes_land_at_their_offsets_with_few_files_open)
     ck_assert_int_eq(dayfiles_new(home.fd, 2, &d), 0);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 5; i++) {
-            struct span host = span_of("abcde" + i, 1);
+            struct span host = span_of(&"abcde"[i], 1);
             ck_assert_int_eq(dayfile_get(d, host, 20779, &f[i]), 0);
             (void)snprintf(text, sizeof text, "%d-%d\n", i, round);
             struct iovec part = {text, strlen(text)};

@@ -28,7 +28,7 @@ static void load(const char *first, const char *second)
     char *envp[] = {(char *)(uintptr_t)first, (char *)(uintptr_t)second, NULL};
     enum opt_action action;
 
-    int r = opt_load(&options_program, 1, argv, envp, &conf, &state, &action);
+    int r = opt_load(&options_program, argv, envp, &conf, &state, &action);
     ck_assert_msg(r == 0, "%s", state.error);
     ck_assert_int_eq(action, OPT_RUN);
 }
@@ -65,6 +65,16 @@ START_TEST(paths_are_taken_as_given_but_for_the_home_folder)
     ck_assert_int_eq(options_finish(&conf, "/home/x", &text), 0);
     ck_assert_str_eq(conf.home_path, "/srv/~/pcd");
     ck_assert_str_eq(conf.apikeys_path, "/home/x/keys");
+}
+END_TEST
+
+START_TEST(another_users_home_folder_is_not_guessed)
+{
+    const char *text;
+
+    load("PCD_HOME=~other/pcd", NULL);
+    ck_assert_int_eq(options_finish(&conf, "/home/x", &text), 0);
+    ck_assert_str_eq(conf.home_path, "~other/pcd");
 }
 END_TEST
 
@@ -134,6 +144,7 @@ int main(void)
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, the_defaults_are_those_of_the_protocol);
     tcase_add_test(c, paths_are_taken_as_given_but_for_the_home_folder);
+    tcase_add_test(c, another_users_home_folder_is_not_guessed);
     tcase_add_test(c, the_old_name_of_listen_is_taken);
     tcase_add_loop_test(c, what_does_not_go_together_is_named, 0,
                         sizeof wrong / sizeof *wrong);

@@ -432,6 +432,124 @@ START_TEST(a_failed_write_refuses_its_batches_and_a_new_log_goes_on)
 }
 END_TEST
 
+/* The next so many syncs fail, as those of a disk that fills late do. */
+static _Atomic int failing_syncs;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+int __wrap_fdatasync(int fd)
+{
+    if (failing_syncs > 0) {
+        failing_syncs--;
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_fdatasync(fd);
+}
+
+START_TEST(what_a_failed_sync_refused_is_not_found_at_the_next_start)
+{
+    struct store *s = open_store();
+
+    ck_assert_int_eq(push(s, "h", 1, "one\n"), 0);
+    failing_syncs = 2; /* the group's, and that of the log that should follow */
+    ck_assert_int_eq(push(s, "h", 2, "two\n"), E_NO_ROOM);
+    failing_syncs = 0;
+    ck_assert(!is_stored(s, "h", 2));
+    ck_assert_int_eq(store_close(s), 0);
+
+    s = open_store();
+    ck_assert(is_stored(s, "h", 1));
+    ck_assert(!is_stored(s, "h", 2));
+    ck_assert_int_eq(push(s, "h", 3, "three\n"), 0);
+    ck_assert_int_eq(store_close(s), 0);
+    expect_file("h", "one\nthree\n");
+}
+END_TEST
+
+START_TEST(refused_batches_leave_the_log_its_room)
+{
+    static char lines[MIB];
+
+    conf.log_max = 16 * MIB;
+    memset(lines, 'x', sizeof lines - 2);
+    lines[sizeof lines - 2] = '\n';
+    struct store *s = open_store();
+    for (uint64_t i = 1; i <= 20; i++) {
+        failing_syncs = 1;
+        ck_assert_int_eq(push(s, "h", i, lines), E_NO_ROOM);
+    }
+    ck_assert_int_eq(store_room(s, MIB), 0);
+    ck_assert_int_eq(push(s, "h", 21, "one\n"), 0);
+    ck_assert_int_eq(store_close(s), 0);
+    expect_file("h", "one\n");
+}
+END_TEST
+
+START_TEST(interval_sync_writes_again_what_a_failed_sync_covered)
+{
+    conf.sync = STORE_SYNC_INTERVAL;
+    struct store *s = open_store();
+    ck_assert_int_eq(push(s, "h", 1, "one\n"), 0);
+    failing_syncs = 1000;
+    store_drain(s);
+    failing_syncs = 0;
+    ck_assert_int_eq(store_close(s), -EIO); /* and the log says how many were lost */
+
+    s = open_store();
+    ck_assert_int_eq(push(s, "h", 2, "two\n"), 0);
+    failing_syncs = 1;
+    for (struct store_counts c = {0}; c.sync_failures == 0;)
+        store_count(s, &c);
+    ck_assert_int_eq(push(s, "h", 3, "three\n"), 0);
+    ck_assert_int_eq(store_close(s), 0);
+    s = open_store();
+    ck_assert(is_stored(s, "h", 2));
+    ck_assert(is_stored(s, "h", 3));
+    ck_assert_int_eq(store_close(s), 0);
+}
+END_TEST
+
+START_TEST(interval_sync_takes_no_more_while_it_owes_a_sync)
+{
+    conf.sync = STORE_SYNC_INTERVAL;
+    struct store *s = open_store();
+    ck_assert_int_eq(push(s, "h", 1, "one\n"), 0);
+    failing_syncs = 1000;
+    for (struct store_counts c = {0}; c.sync_failures == 0;)
+        store_count(s, &c);
+    ck_assert_int_eq(push(s, "h", 2, "two\n"), E_NO_ROOM);
+    failing_syncs = 0;
+    ck_assert_int_eq(store_close(s), 0); /* now it can be made good */
+    expect_file("h", "one\n");
+}
+END_TEST
+
+START_TEST(a_log_that_is_gone_is_noted)
+{
+    struct store_counts counts;
+    uint64_t *numbers;
+    uint64_t max;
+    size_t n;
+    char name[LOG_NAME_BYTES];
+
+    crash_after(push_many);
+    int fd = openat(home.fd, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_eq(log_list(fd, &numbers, &n, &max), 0);
+    ck_assert_uint_ge(n, 3);
+    log_name(numbers[1], name);
+    ck_assert_int_eq(unlinkat(fd, name, 0), 0);
+    free(numbers);
+    io_close(&fd);
+    struct store *s = open_store();
+    store_count(s, &counts);
+    ck_assert_uint_gt(counts.recovery.damaged, 2 * 1000 * 1000);
+    ck_assert_uint_lt(counts.recovery.records, 100);
+    ck_assert_int_eq(store_close(s), 0);
+}
+END_TEST
+
 struct pusher {
     struct store *s;
     char host[8];
@@ -495,6 +613,11 @@ int main(void)
     tcase_add_test(c, interval_sync_answers_early_and_loses_nothing_at_close);
     tcase_add_test(c, no_batch_is_taken_below_the_reserve_or_while_draining);
     tcase_add_test(c, a_failed_write_refuses_its_batches_and_a_new_log_goes_on);
+    tcase_add_test(c, what_a_failed_sync_refused_is_not_found_at_the_next_start);
+    tcase_add_test(c, refused_batches_leave_the_log_its_room);
+    tcase_add_test(c, interval_sync_writes_again_what_a_failed_sync_covered);
+    tcase_add_test(c, interval_sync_takes_no_more_while_it_owes_a_sync);
+    tcase_add_test(c, a_log_that_is_gone_is_noted);
     tcase_add_test(c, many_threads_push_and_all_is_stored_in_order);
     suite_add_tcase(suite, c);
     return suite_run(suite);
