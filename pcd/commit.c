@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define RETRY_NS SEC
 #define INTERVAL_NS SEC
@@ -34,10 +35,12 @@ struct commit {
     struct log log;
     uint64_t next_number;
     struct log_position before; /* the log that the next one follows, as acknowledged */
-    int log_result;             /* why there is no log */
+    int failure;                /* the last one of a log */
+    uint64_t synced_total;      /* log_total without what was never synced */
     uint64_t retry_at_ns;
     struct jobs unsynced; /* interval: settled, written, not yet synced */
     bool rewrite;         /* a log failed that held them */
+    bool lost;            /* some were, at the end */
     uint64_t sync_at_ns;
 
     _Atomic uint64_t queued_jobs;
@@ -63,6 +66,13 @@ static void push_last(struct jobs *list, struct job *j)
 static bool means_no_room(int r)
 {
     return r == -ENOSPC || r == -EDQUOT || r == -EROFS;
+}
+
+/* Will it help to try again in a moment? */
+static bool may_pass(int r)
+{
+    return means_no_room(r) || r == -EMFILE || r == -ENFILE || r == -ENOMEM ||
+           r == -EINTR || r == -EEXIST;
 }
 
 static int verdict_of(int r)
@@ -135,16 +145,17 @@ static void accept_all(struct commit *c, struct job *jobs)
 /* Begins the next log. Return: 0; -errno, and when to try again is noted. */
 static int begin_log(struct commit *c)
 {
-    int r = log_begin(c->conf.log_fd, c->next_number, c->before, &c->log);
+    /* A number that failed is not used again: its file may not go away. */
+    int r = log_begin(c->conf.log_fd, c->next_number++, c->before, &c->log);
 
-    c->log_result = r;
     c->log_failed = r != 0;
     if (r == 0) {
-        c->next_number++;
         c->log_total += c->log.length;
+        c->synced_total = c->log_total;
         return 0;
     }
-    c->beyond_help = !means_no_room(r);
+    c->failure = r;
+    c->beyond_help = !may_pass(r);
     c->retry_at_ns = clock_monotonic_ns() + RETRY_NS;
     log_event(
         LOG_ERROR, "log_failed", LOG_RESULT("error", r),
@@ -153,10 +164,16 @@ static int begin_log(struct commit *c)
 }
 
 /* Gives up the log that is open, for good: what it has beyond its synced length does not
- * count. The next one is begun at once. */
-static void abandon_log(struct commit *c)
+ * count. The next one, which says so, is begun at once. */
+static void abandon_log(struct commit *c, int r)
 {
     c->sync_failures++;
+    c->failure = r;
+    c->log_total = c->synced_total;
+    /* Should no next one come to be, what was refused must not be found at a start; what
+     * was answered early had better be. */
+    if (!c->unsynced.first && ftruncate(c->log.fd, (off_t)c->log.synced) != 0)
+        log_event(LOG_WARNING, "log_not_cut", LOG_RESULT("error", -errno));
     c->before = (struct log_position){c->log.number, c->log.synced};
     log_end(&c->log);
     (void)begin_log(c); /* remembered: ready_log() tells */
@@ -167,7 +184,7 @@ static int ready_log(struct commit *c)
 {
     if (c->log_failed) {
         if (c->beyond_help || clock_monotonic_ns() < c->retry_at_ns)
-            return c->log_result;
+            return c->failure;
         return begin_log(c);
     }
     if (c->log.length < c->conf.log_bytes || c->log.length != c->log.synced)
@@ -221,6 +238,8 @@ static int sync_log(struct commit *c)
         c->conf.observer.synced(c->conf.observer.arg, clock_monotonic_ns() - begun);
     if (r)
         log_event(LOG_ERROR, "log_sync_failed", LOG_RESULT("error", r));
+    else
+        c->synced_total = c->log_total;
     return r;
 }
 
@@ -236,11 +255,51 @@ static void answer_early(struct commit *c, struct job *jobs)
     }
 }
 
+/* Syncs what was answered before it was synced; what a failed log may have lost is
+ * written again, from memory. */
+static void sync_written(struct commit *c)
+{
+    bool again = c->rewrite;
+    int r = 0;
+
+    c->sync_at_ns = clock_monotonic_ns() + INTERVAL_NS;
+    if (again) {
+        if (ready_log(c))
+            return;
+        r = append(c, c->unsynced.first);
+    }
+    if (r == 0)
+        r = sync_log(c);
+    c->rewrite = r != 0;
+    if (r) {
+        abandon_log(c, r);
+        if (!again)
+            c->sync_at_ns = 0; /* into the new log at once, then each second */
+        return;
+    }
+    struct job *jobs = c->unsynced.first;
+    c->unsynced = (struct jobs){0};
+    accept_all(c, jobs);
+}
+
+/* A write or sync failed; the group is refused. What was answered early is in memory
+ * alone now, and is written again at once. */
+static void fail_group(struct commit *c, struct job *group, int r)
+{
+    abandon_log(c, r); /* first, so that who tries again at once finds the next one */
+    refuse_all(c, group, verdict_of(r));
+    c->rewrite = c->unsynced.first != NULL;
+    if (c->rewrite)
+        sync_written(c);
+}
+
 /* One group: one write, with PCD_SYNC=always one sync, then the answers. */
 static void commit_group(struct commit *c, struct job *jobs)
 {
-    int r = ready_log(c);
-
+    /* Nothing more is answered early while that can't be made good. */
+    if (c->rewrite)
+        sync_written(c);
+    int r = c->rewrite ? c->failure : ready_log(c);
     if (r) {
         refuse_all(c, jobs, verdict_of(r));
         return;
@@ -252,39 +311,12 @@ static void commit_group(struct commit *c, struct job *jobs)
     if (r == 0 && c->conf.sync == STORE_SYNC_ALWAYS)
         r = sync_log(c);
     c->groups++;
-    if (r) {
-        refuse_all(c, group.first, verdict_of(r));
-        abandon_log(c);
-        c->rewrite = c->unsynced.first != NULL;
-    } else if (c->conf.sync == STORE_SYNC_ALWAYS) {
+    if (r)
+        fail_group(c, group.first, r);
+    else if (c->conf.sync == STORE_SYNC_ALWAYS)
         accept_all(c, group.first);
-    } else {
+    else
         answer_early(c, group.first);
-    }
-}
-
-/* Syncs what was answered before it was synced; what a failed log may have lost is
- * written again, from memory. */
-static void sync_written(struct commit *c)
-{
-    int r = 0;
-
-    if (c->rewrite) {
-        r = ready_log(c);
-        if (r)
-            return;
-        r = append(c, c->unsynced.first);
-    }
-    if (r == 0)
-        r = sync_log(c);
-    c->rewrite = r != 0;
-    if (r) {
-        abandon_log(c);
-        return;
-    }
-    struct job *jobs = c->unsynced.first;
-    c->unsynced = (struct jobs){0};
-    accept_all(c, jobs);
 }
 
 /* Waits for jobs, at most until @until_ns; takes all there are. */
@@ -323,6 +355,26 @@ static uint64_t next_due(const struct commit *c)
     return due;
 }
 
+/* Answered but never synced: only with PCD_SYNC=interval and a log that failed. */
+static void give_up_unsynced(struct commit *c)
+{
+    uint64_t n = 0;
+
+    if (c->rewrite) {
+        c->retry_at_ns = 0;
+        sync_written(c); /* the last try */
+    }
+    for (const struct job *j = c->unsynced.first; j; j = j->next)
+        n++;
+    if (n == 0)
+        return;
+    log_event(LOG_ERROR, "answered_batches_lost", LOG_U64("batches", n),
+              LOG_RESULT("error", c->failure));
+    refuse_all(c, c->unsynced.first, E_STOPPED);
+    c->unsynced = (struct jobs){0};
+    c->lost = true;
+}
+
 /* Thread: committer. */
 static void *run(void *arg)
 {
@@ -337,14 +389,10 @@ static void *run(void *arg)
             (void)ready_log(c); /* what it gives is asked for again */
         if (jobs)
             commit_group(c, jobs);
-        if (c->unsynced.first && (stopping || clock_monotonic_ns() >= c->sync_at_ns)) {
+        if (c->unsynced.first && (stopping || clock_monotonic_ns() >= c->sync_at_ns))
             sync_written(c);
-            c->sync_at_ns = clock_monotonic_ns() + INTERVAL_NS;
-        }
     }
-    /* Answered but never synced: only with PCD_SYNC=interval and a log that failed. */
-    refuse_all(c, c->unsynced.first, E_STOPPED);
-    c->unsynced = (struct jobs){0};
+    give_up_unsynced(c);
     return NULL;
 }
 
@@ -360,7 +408,8 @@ int commit_new(const struct commit_conf *conf, struct commit **ret)
     (void)pthread_mutex_init(&c->lock, NULL); /* neither fails with default attributes */
     (void)pthread_cond_init(&c->wake, NULL);
     int r = begin_log(c);
-    if (r == 0) {
+    if (r == 0 || !c->beyond_help) {
+        /* Without room pcd starts all the same, and says so to who asks. */
         r = -pthread_create(&c->thread, NULL, run, c);
         c->is_running = r == 0;
     }
@@ -390,16 +439,17 @@ void commit_push(struct commit *c, struct job *j)
         refuse(c, j, E_STOPPED);
 }
 
-void commit_stop(struct commit *c)
+int commit_stop(struct commit *c)
 {
     if (!c->is_running)
-        return;
+        return c->lost ? -EIO : 0;
     (void)pthread_mutex_lock(&c->lock);
     c->stopping = true;
     (void)pthread_cond_signal(&c->wake);
     (void)pthread_mutex_unlock(&c->lock);
     (void)pthread_join(c->thread, NULL);
     c->is_running = false;
+    return c->lost ? -EIO : 0;
 }
 
 void commit_free(struct commit *c)

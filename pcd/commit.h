@@ -6,15 +6,16 @@
  * syncs once, and settles everyone: group commit.
  *
  * What can go wrong, and what then:
- *   a write or sync of the log fails   it is never repeated as if it had not been: what
- *                                      it covered is settled with E_NO_ROOM or -EIO, the
- *                                      offsets and keys are taken back, and a new log
- *                                      begins that says how far the old one counts
- *   no new log can be begun            without room or read-only it is tried each second,
- *                                      after any other error only a restart helps;
- * batches are settled with E_NO_ROOM or -EIO meanwhile With STORE_SYNC_INTERVAL batches
- * are settled once written and kept in memory until synced: a failed sync then writes
- * them again, into the new log.
+ * - A write or sync of the log fails: it is never repeated as if it had not been. What
+ *   it covered is settled with E_NO_ROOM or -errno, the offsets and keys are taken back,
+ *   and a new log begins that says how far the old one counts.
+ * - No new log can be begun: it is tried each second where the reason may pass (no room,
+ *   read-only, no descriptor); after any other only a restart helps. Batches are settled
+ *   with E_NO_ROOM or -errno meanwhile.
+ *
+ * With STORE_SYNC_INTERVAL batches are settled once written and kept in memory until
+ * synced: a failed sync then writes them again, into the new log, and until that worked
+ * no other batch is taken.
  */
 
 #include "pcd/dayfile.h"
@@ -48,16 +49,22 @@ struct commit_counts {
 
 struct commit;
 
-/* Begins the first log and starts the thread. Return: 0, and gives *ret for
- * commit_free(); -errno. */
+/* Begins the first log, or goes on trying where the reason may pass, and starts the
+ * thread. Return: 0, and gives *ret for commit_free(); -errno. */
 PC_MUST_CHECK int commit_new(const struct commit_conf *conf, struct commit **ret);
 
 /* As store_push(). Any thread. */
 void commit_push(struct commit *c, struct job *j);
 
-/* Settles what was pushed and ends the thread; later pushes are settled with E_STOPPED
- * by the thread that pushes. */
-void commit_stop(struct commit *c);
+/**
+ * commit_stop() - settle what was pushed and end the thread
+ *
+ * Later pushes are settled with E_STOPPED by the thread that pushes.
+ *
+ * Return: 0; -EIO if batches that were answered could not be synced (only with
+ *         STORE_SYNC_INTERVAL).
+ */
+int commit_stop(struct commit *c);
 /* Frees a stopped one; takes NULL. */
 void commit_free(struct commit *c);
 

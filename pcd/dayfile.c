@@ -302,8 +302,10 @@ bool dayfiles_behind(const struct dayfiles *d)
 
 void dayfiles_caught_up(struct dayfiles *d)
 {
-    for (struct dayfile *f = d->marked; f; f = f->marked_next)
-        f->behind = false;
+    for (struct dayfile *f = d->marked; f; f = f->marked_next) {
+        f->behind = f->stuck;
+        f->stuck = false;
+    }
 }
 
 int dayfile_write(struct dayfiles *d, struct dayfile *f, struct iovec *parts,
@@ -331,6 +333,19 @@ int dayfile_size(struct dayfiles *d, struct dayfile *f, uint64_t *ret)
         return -errno;
     *ret = (uint64_t)st.st_size;
     return 0;
+}
+
+bool dayfile_ends_with(struct dayfiles *d, struct dayfile *f, struct span bytes)
+{
+    CLEANUP(buf_done) struct buf end;
+    uint64_t size;
+    size_t got = 0;
+
+    buf_init(&end, bytes.n);
+    if (dayfile_size(d, f, &size) || size < bytes.n || buf_reserve(&end, bytes.n) ||
+        open_file(d, f) || io_pread(f->fd, end.data, bytes.n, size - bytes.n, &got))
+        return false;
+    return span_equal(span_of(end.data, got), bytes);
 }
 
 static int sync_host_dir(struct dayfiles *d, struct dayfile *f)

@@ -38,6 +38,7 @@ struct dayfile {
     bool dirty;            /* written since the last sync */
     bool entry_synced;     /* its folder entries are durable */
     bool behind;           /* records of it in the log may be missing in it */
+    bool stuck;            /* catching up could not write it */
     struct dayfile *older; /* the open files, last used first */
     struct dayfile *newer;
     bool is_marked; /* in the list of files that are dirty or behind */
@@ -98,6 +99,9 @@ void dayfile_put(struct dayfile *f);
 PC_MUST_CHECK int dayfile_write(struct dayfiles *d, struct dayfile *f,
                                 struct iovec *parts, size_t n_parts, uint64_t offset);
 
+/* Are these the last bytes of the file? No where it can't be read. */
+bool dayfile_ends_with(struct dayfiles *d, struct dayfile *f, struct span bytes);
+
 /* The size of the file on disk. Return: 0; -errno. */
 PC_MUST_CHECK int dayfile_size(struct dayfiles *d, struct dayfile *f, uint64_t *ret);
 
@@ -113,7 +117,8 @@ PC_MUST_CHECK int dayfiles_sync(struct dayfiles *d);
 void dayfile_mark_behind(struct dayfiles *d, struct dayfile *f);
 /* Is any file behind? */
 bool dayfiles_behind(const struct dayfiles *d);
-/* Says that every file that was behind has all records again. */
+/* Says that every file that was behind, but for those that are stuck, has all records
+ * again; stuck is over then. */
 void dayfiles_caught_up(struct dayfiles *d);
 
 /* Forgets the files that nobody holds, that need nothing, and that nobody asked for

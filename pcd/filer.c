@@ -35,6 +35,8 @@ struct filer {
     uint64_t checkpoint_at_ns;
     uint64_t retry_at_ns;
     int last_result;
+    uint64_t behind_bytes; /* of unfiled_bytes, those that only the log has */
+    int stuck_result;      /* of the files that catching up could not write */
 
     _Atomic uint64_t memory;
     _Atomic uint64_t unfiled_bytes;
@@ -87,13 +89,31 @@ static void wait_until(struct filer *f, uint64_t boot_ns)
     (void)pthread_cond_clockwait(&f->wake, &f->lock, CLOCK_MONOTONIC, &at);
 }
 
-static void finish_job(struct filer *f, struct job *j)
+static void finish_job(struct filer *f, struct job *j, bool is_written)
 {
-    f->unfiled_bytes -= j->n_bytes;
+    if (is_written)
+        f->unfiled_bytes -= j->n_bytes;
+    else
+        f->behind_bytes += j->n_bytes;
     if (j->charged)
         release_lines(f, j);
     dayfile_put(j->file);
     job_free(j);
+}
+
+static bool write_pieces(struct filer *f, struct dayfile *file, struct iovec *parts,
+                         size_t n, uint64_t offset)
+{
+    if (file->behind)
+        return false; /* the log's turn */
+    int r = dayfile_write(f->conf.files, file, parts, n, offset);
+    if (r) {
+        f->file_failures++;
+        log_event(LOG_ERROR, "day_file_failed",
+                  LOG_SPAN("identifier", span_of(file->identifier, file->identifier_n)),
+                  LOG_RESULT("error", r));
+    }
+    return r == 0;
 }
 
 /* Writes the jobs of one file, neighbours in one call. Those that fail are left to the
@@ -118,19 +138,12 @@ static void write_file(struct filer *f, struct dayfile *file)
             /* Its lines are in the log only. */
             dayfile_mark_behind(f->conf.files, file);
             j = j->next;
-        } else if (at > from->file_offset && !file->behind) {
-            int r = dayfile_write(f->conf.files, file, parts, n, from->file_offset);
-            if (r) {
-                f->file_failures++;
-                log_event(
-                    LOG_ERROR, "day_file_failed",
-                    LOG_SPAN("identifier", span_of(file->identifier, file->identifier_n)),
-                    LOG_RESULT("error", r));
-            }
         }
+        bool is_written = n > 0 && (at == from->file_offset ||
+                                    write_pieces(f, file, parts, n, from->file_offset));
         for (struct job *next; from != j; from = next) {
             next = from->next;
-            finish_job(f, from);
+            finish_job(f, from, is_written);
         }
     }
 }
@@ -167,20 +180,35 @@ static int apply_behind(void *arg, const struct log_record *rec)
     struct filer *f = arg;
     struct dayfile *file = dayfile_find(f->conf.files, rec->identifier, rec->day);
 
-    if (!file || !file->behind || rec->lines.n == 0)
+    if (!file || !file->behind || file->stuck || rec->lines.n == 0)
         return 0;
     struct iovec part = {(void *)(uintptr_t)rec->lines.data, rec->lines.n};
-    return dayfile_write(f->conf.files, file, &part, 1, rec->file_offset);
+    int r = dayfile_write(f->conf.files, file, &part, 1, rec->file_offset);
+    if (r) {
+        /* The others are not held up by it. */
+        file->stuck = true;
+        f->stuck_result = r;
+        log_event(LOG_ERROR, "day_file_failed", LOG_SPAN("identifier", rec->identifier),
+                  LOG_RESULT("error", r));
+    }
+    return 0;
 }
 
 /* Writes the records of files that are behind again, all since the checkpoint. */
 static int catch_up(struct filer *f)
 {
+    f->stuck_result = 0;
     int r = log_replay(f->conf.log_fd, f->checkpoint, f->taken, apply_behind, f);
 
     if (r == 0) {
         dayfiles_caught_up(f->conf.files);
         r = dayfiles_sync(f->conf.files);
+    }
+    if (r == 0)
+        r = f->stuck_result;
+    if (r == 0) {
+        f->unfiled_bytes -= f->behind_bytes;
+        f->behind_bytes = 0;
     }
     if (r) {
         f->file_failures++;
@@ -250,13 +278,15 @@ static void maintain(struct filer *f, bool stopping)
     uint64_t now = clock_monotonic_ns();
     bool behind = dayfiles_behind(f->conf.files);
 
+    bool due =
+        stopping || half_full(f) || now - f->checkpoint_at_ns >= f->conf.checkpoint_ns;
     if (behind && (now >= f->retry_at_ns || stopping)) {
         f->last_result = catch_up(f);
-        f->retry_at_ns = clock_monotonic_ns() + RETRY_NS;
         behind = f->last_result != 0;
+        if (behind)
+            f->retry_at_ns = clock_monotonic_ns() + RETRY_NS;
+        due = true; /* or the next time all of it would be read again */
     }
-    bool due =
-        now - f->checkpoint_at_ns >= f->conf.checkpoint_ns || half_full(f) || stopping;
     if (behind || !due || !has_news(f) || (now < f->retry_at_ns && !stopping))
         return;
     f->last_result = checkpoint(f);

@@ -3,19 +3,17 @@
 
 /*
  * The thread that writes acknowledged batches to their day files, in large pieces, and
- * makes the checkpoints that let old log go:
- *
- *   sync the day files and their folders; replace the keys, with the position P up to
- *   which all is filed; delete the logs wholly before P, oldest first.
+ * makes the checkpoints that let old log go: sync the day files and their folders;
+ * replace the keys, with the position P up to which all is filed; delete the logs wholly
+ * before P, oldest first.
  *
  * What can go wrong, and what then:
- *   a day file can't be written or synced   its records since P are written again from
- *                                           the log, each second, until that works; no
- *                                           checkpoint until then
- *   the filer is too slow for its memory    jobs leave their lines to the log, and are
- *                                           written from there in the same way
- *   the keys can't be replaced              the checkpoint is tried again; the log keeps
- *                                           what it covers
+ * - A day file can't be written or synced: its records since P are written again from
+ *   the log, each second, until that works; no checkpoint until then.
+ * - The filer is too slow for its memory: jobs leave their lines to the log, and are
+ *   written from there in the same way.
+ * - The keys can't be replaced: the checkpoint is tried again; the log keeps what it
+ *   covers.
  */
 
 #include "pcd/admit.h"
@@ -35,7 +33,8 @@ struct filer_conf {
 };
 
 struct filer_counts {
-    uint64_t unfiled_bytes; /* of lines that don't stand in their day file yet */
+    uint64_t unfiled_bytes; /* of lines that don't stand in their day file yet, for
+                               whatever reason */
     uint64_t log_total;     /* what job.log_total was at the checkpoint */
     uint64_t file_failures;
     uint64_t checkpoints;

@@ -138,6 +138,11 @@ static void check_framing(struct walk *w, bool is_http_1_1)
     }
 }
 
+bool head_knows_library(void)
+{
+    return strcmp(MHD_get_version(), "0.9.75") == 0;
+}
+
 int head_read(struct MHD_Connection *c, const char *method, const char *version,
               struct head *ret, const char **reterr_what)
 {
@@ -146,8 +151,7 @@ int head_read(struct MHD_Connection *c, const char *method, const char *version,
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
     *ret = (struct head){.bytes = info ? info->header_size : 0};
-    /* Later versions make such checks themselves, and keep headers in other ways. */
-    w.knows_layout = strcmp(MHD_get_version(), "0.9.75") == 0;
+    w.knows_layout = head_knows_library();
     w.next = (uintptr_t)version + VERSION_BYTES + CRLF_BYTES;
     if (MHD_get_connection_values_n(c, MHD_HEADER_KIND, visit, &w) < 0)
         refuse(&w, "no headers");

@@ -38,6 +38,10 @@ struct head {
     size_t bytes;    /* of request line and headers */
 };
 
+/* Is this the libmicrohttpd whose gaps we fill? Later ones make such checks themselves,
+ * if told to, and keep headers in other ways. */
+bool head_knows_library(void);
+
 /**
  * head_read() - read and check the head, in the first call of the access handler
  * @method, @version: as the handler was given them, the very pointers

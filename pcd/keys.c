@@ -36,7 +36,7 @@ static uint64_t floor_of(const struct key *key)
 static void mark_changed(struct keys *k, struct session *s, size_t bytes_before)
 {
     k->changed_bytes += keys_session_bytes(s);
-    if (s->state == SESSION_CHANGED || s->state == SESSION_MERGING) {
+    if (s->state == SESSION_CHANGED || s->state == SESSION_COPIED) {
         k->changed_bytes -= bytes_before;
         s->state = SESSION_CHANGED;
         return;

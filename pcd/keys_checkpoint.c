@@ -87,7 +87,7 @@ static int copy(struct snapshot *snap, struct session *s)
             .session = s,
             .last_use_ns = s->last_use_ns,
         };
-        s->state = SESSION_MERGING;
+        s->state = SESSION_COPIED;
     }
     snap->n++;
     return 0;
@@ -125,20 +125,6 @@ static int take_snapshot(struct keys *k, struct snapshot *snap)
         snap->crc = hash_crc32c(snap->crc, span_from(buf_span(&snap->bytes), from));
     }
     return r;
-}
-
-/* The sessions are in no sorted file after all. */
-static void take_back(struct keys *k, const struct snapshot *snap)
-{
-    for (size_t i = 0; snap->merges && i < snap->n;) {
-        pthread_mutex_lock(&k->lock);
-        for (size_t n = 0; n < AT_ONCE && i < snap->n; n++, i++) {
-            struct session *s = snap->items[i].session;
-            if (s->state == SESSION_MERGING)
-                s->state = SESSION_CHANGED;
-        }
-        pthread_mutex_unlock(&k->lock);
-    }
 }
 
 static int rewrite(struct keys *k, struct snapshot *snap, uint64_t now_ns,
@@ -195,7 +181,7 @@ static void adopt_item(struct keys *k, const struct merge_item *item)
 {
     struct session *s = item->session;
 
-    if (s->state != SESSION_MERGING) /* changed since: `keys` will have it again */
+    if (s->state != SESSION_COPIED) /* changed since: `keys` will have it again */
         return;
     if (s->reservations) {
         s->state = SESSION_CHANGED;
@@ -235,21 +221,27 @@ static void adopt(struct keys *k, struct snapshot *snap, const struct keys_merge
     }
 }
 
-/* Lets sessions leave memory that are found on disk again, the longest idle first. */
+/* Lets the session that is idle longest leave memory, if that is due; it is found on disk
+ * again. Called with the lock. Return: was it? */
+static bool evict_one(struct keys *k)
+{
+    struct session *s = TAILQ_FIRST(&k->clean);
+
+    if (!s || k->table.n <= k->conf.max_sessions)
+        return false;
+    TAILQ_REMOVE(&k->clean, s, link);
+    sessions_remove(&k->table, s);
+    return true;
+}
+
 static void evict(struct keys *k)
 {
     bool more = true;
 
     while (more) {
         pthread_mutex_lock(&k->lock);
-        for (size_t n = 0; n < AT_ONCE && more; n++) {
-            struct session *s = TAILQ_FIRST(&k->clean);
-            more = s && k->table.n > k->conf.max_sessions;
-            if (more) {
-                TAILQ_REMOVE(&k->clean, s, link);
-                sessions_remove(&k->table, s);
-            }
-        }
+        for (size_t n = 0; n < AT_ONCE && more; n++)
+            more = evict_one(k);
         pthread_mutex_unlock(&k->lock);
     }
 }
@@ -272,8 +264,6 @@ int keys_checkpoint(struct keys *k, struct log_position at, uint64_t now_ns)
         count_rewrite_failure(k); /* and it is written as if it were not due */
     if (r == 0)
         r = replace_keys(k, &snap, at, next ? next : k->sorted, next == NULL);
-    if (r || !next)
-        take_back(k, &snap);
     if (r) {
         keys_sorted_release(next);
         return r;

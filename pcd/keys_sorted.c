@@ -268,7 +268,6 @@ static int read_index(int fd, uint64_t size, struct buf *tail, struct keys_sorte
 
 int keys_sorted_open(int dir_fd, uint64_t number, struct keys_sorted **ret)
 {
-    CLEANUP(io_close) int fd = -1;
     CLEANUP(buf_done) struct buf tail;
     struct keys_sorted *f = NULL;
     struct stat st;
@@ -276,21 +275,21 @@ int keys_sorted_open(int dir_fd, uint64_t number, struct keys_sorted **ret)
 
     buf_init(&tail, INDEX_MAX_BYTES + TRAILER_BYTES);
     name_of(number, name);
-    fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? E_MALFORMED : -errno;
-    if (fstat(fd, &st) != 0)
-        return -errno;
-    int r = read_index(fd, (uint64_t)st.st_size, &tail, &f);
-    if (r)
-        return r;
-    if (f->number != number) {
+    int r = fstat(fd, &st) == 0 ? 0 : -errno;
+    if (r == 0)
+        r = read_index(fd, (uint64_t)st.st_size, &tail, &f);
+    if (r == 0 && f->number != number)
+        r = E_MALFORMED;
+    if (r) {
+        io_close(&fd);
         free(f);
-        return E_MALFORMED;
+        return r;
     }
     f->holders = 1;
     f->fd = fd;
-    fd = -1;
     f->size = (uint64_t)st.st_size;
     *ret = f;
     return 0;
@@ -368,33 +367,40 @@ static size_t count_before(const struct keys_sorted *f, struct keys_order order)
     return low;
 }
 
+/* Looks through one block. Return: as keys_sorted_find(). */
+static int find_in_block(const struct keys_sorted *f, size_t i, uint64_t session,
+                         struct span identifier, struct buf *block,
+                         struct keys_record *ret)
+{
+    struct keys_record rec;
+    struct cursor c;
+    int r = read_block(f, i, block, &c);
+
+    while (r == 0 && (r = read_session(&c, &rec)) == 0) {
+        if (rec.session == session && span_equal(rec.identifier, identifier)) {
+            *ret = rec;
+            return 0;
+        }
+    }
+    return r;
+}
+
 int keys_sorted_find(const struct keys_sorted *f, struct keys_order order,
                      struct span identifier, struct buf *block, struct keys_record *ret)
 {
     struct span none = SPAN("");
     size_t i = count_before(f, order);
+    int r = E_GONE;
 
     /* It stands at the end of the block before, or where a block begins with its equal.
      */
     if (i > 0)
         i--;
-    for (; i < f->n_blocks; i++) {
-        struct keys_record rec;
-        struct cursor c;
-
-        if (keys_order_compare(f->blocks[i].first, none, order, none) > 0)
-            return E_GONE;
-        int r = read_block(f, i, block, &c);
-        while (r == 0 && (r = read_session(&c, &rec)) == 0) {
-            if (rec.session == order.session && span_equal(rec.identifier, identifier)) {
-                *ret = rec;
-                return 0;
-            }
-        }
-        if (r != E_GONE)
-            return r;
-    }
-    return E_GONE;
+    for (; r == E_GONE && i < f->n_blocks &&
+           keys_order_compare(f->blocks[i].first, none, order, none) <= 0;
+         i++)
+        r = find_in_block(f, i, order.session, identifier, block, ret);
+    return r;
 }
 
 void keys_sorted_reader_init(struct keys_sorted_reader *r, const struct keys_sorted *f)

@@ -89,7 +89,7 @@ static int open_one(const struct addrinfo *at, int *ret_fd, const char **reterr_
 
 static void log_listening(int fd)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {0};
     socklen_t at_n = sizeof at;
     char host[NI_MAXHOST];
     char port[NI_MAXSERV];

@@ -254,23 +254,37 @@ int log_list(int dir_fd, uint64_t **ret, size_t *ret_n, uint64_t *ret_max)
     return 0;
 }
 
-int log_acknowledged(int dir_fd, uint64_t number, uint64_t next, uint64_t *ret_length)
+int log_before(int dir_fd, uint64_t number, struct log_position *ret_before)
 {
     struct log_reader r;
     struct log_record rec;
 
-    if (next == 0)
-        return E_GONE;
-    int res = log_reader_open(dir_fd, (struct log_position){next, 0}, &r);
+    int res = log_reader_open(dir_fd, (struct log_position){number, 0}, &r);
     if (res)
         return res;
     res = log_read(&r, &rec);
-    if (res == 0 && (rec.type != LOG_BEGIN || rec.before.number != number))
+    if (res == 0 && rec.type == LOG_BEGIN)
+        *ret_before = rec.before;
+    else if (res >= 0)
         res = E_GONE;
-    if (res == 0)
-        *ret_length = rec.before.offset;
     log_reader_done(&r);
-    return res == E_MALFORMED ? E_GONE : res;
+    return res;
+}
+
+int log_acknowledged(int dir_fd, const uint64_t *numbers, size_t n, uint64_t *ret_length)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct log_position before;
+        int res = log_before(dir_fd, numbers[i], &before);
+
+        if (res < 0)
+            return res;
+        if (res == 0 && before.number == numbers[0]) {
+            *ret_length = before.offset;
+            return 0;
+        }
+    }
+    return E_GONE;
 }
 
 /* Replays one log up to an end. */
@@ -312,12 +326,16 @@ int log_replay(int dir_fd, struct log_position from, struct log_position to,
         res = log_reader_open(dir_fd, (struct log_position){numbers[i], offset}, &r);
         if (res)
             break;
-        if (numbers[i] == to.number)
+        if (numbers[i] == to.number) {
             r.end = to.offset;
-        else if (i + 1 < n &&
-                 log_acknowledged(dir_fd, numbers[i], numbers[i + 1], &acknowledged) == 0)
-            r.end = acknowledged;
-        res = replay_one(&r, each, arg);
+        } else {
+            res = log_acknowledged(dir_fd, numbers + i, n - i, &acknowledged);
+            if (res == 0)
+                r.end = acknowledged;
+        }
+        /* Without a word of it in a later log, all of it counts. */
+        if (res == 0 || res == E_GONE)
+            res = replay_one(&r, each, arg);
         log_reader_done(&r);
     }
     free(numbers);

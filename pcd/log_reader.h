@@ -56,13 +56,22 @@ PC_MUST_CHECK int log_find(struct log_reader *r, struct log_record *ret);
 PC_MUST_CHECK int log_list(int dir_fd, uint64_t **ret, size_t *ret_n, uint64_t *ret_max);
 
 /**
- * log_acknowledged() - how much of a log counts
- * @next: the number of the log after it, 0 for none
+ * log_before() - the log that a log's first record names, and its acknowledged length
  *
- * Return: 0, and the length that @next names in its first record; E_GONE if there is no
- *         next log, or its first record is not whole or names another; -errno.
+ * Return: 0; E_GONE if that record isn't whole; -errno.
  */
-PC_MUST_CHECK int log_acknowledged(int dir_fd, uint64_t number, uint64_t next,
+PC_MUST_CHECK int log_before(int dir_fd, uint64_t number,
+                             struct log_position *ret_before);
+
+/**
+ * log_acknowledged() - how much of a log counts
+ * @numbers: it and the logs after it, as log_list() gives them
+ * @n:       how many, at least 1
+ *
+ * Return: 0, and the length that a later log names in its first record; E_GONE if none
+ *         does whose first record is whole; -errno.
+ */
+PC_MUST_CHECK int log_acknowledged(int dir_fd, const uint64_t *numbers, size_t n,
                                    uint64_t *ret_length);
 
 /**

@@ -187,16 +187,14 @@ static int start(struct pcd *p, struct store_conf *store_conf)
 /* Until it is time to stop. */
 static void serve(struct pcd *p, const sigset_t *signals)
 {
-    for (;;) {
-        int signal_number = sigwaitinfo(signals, NULL);
+    int taken = -1;
 
-        if (signal_number == SIGHUP) {
+    while (taken < 0 || taken == SIGHUP) {
+        taken = sigwaitinfo(signals, NULL);
+        if (taken == SIGHUP)
             reload_keys(p);
-        } else if (signal_number > 0) {
-            log_event(LOG_INFO, "stopping", LOG_I64("signal", signal_number));
-            return;
-        }
     }
+    log_event(LOG_INFO, "stopping", LOG_I64("signal", taken));
 }
 
 /* Ends what was started, whatever that is. Return: 0; -errno of the last checkpoint. */
@@ -218,6 +216,8 @@ static int run(struct pcd *p)
 
     block_signals(&signals);
     log_init((enum log_level)p->conf.log_level);
+    log_event(LOG_INFO, "starting", LOG_STR("version", VERSION),
+              LOG_STR("revision", VERSION_REVISION));
     int r = start(p, &store_conf);
     if (r == 0)
         serve(p, &signals);
@@ -255,6 +255,7 @@ static int act(const struct opt_program *program, struct pcd *p,
 
 int main(int argc, char *argv[])
 {
+    (void)argc; /* argv ends in NULL */
     struct opt_program program = options_program;
     struct opt_state state = {0};
     struct pcd p = {0};
@@ -266,7 +267,7 @@ int main(int argc, char *argv[])
                    ")\nlibmicrohttpd %s, zlib %s, msgpack-c %s\n",
                    MHD_get_version(), zlibVersion(), msgpack_version());
     program.version = version;
-    int r = opt_load(&program, argc, argv, environ, &p.conf, &state, &action);
+    int r = opt_load(&program, argv, environ, &p.conf, &state, &action);
     if (state.warnings.len > 0)
         (void)fwrite(state.warnings.data, 1, state.warnings.len, stderr);
     if (r)

@@ -131,7 +131,8 @@ static const struct opt opts[] = {
      .dflt = "16000",
      .min = 1,
      .max = 1000000,
-     .help = "open connections; at most the hard limit of descriptors less 2048"},
+     .help = "open connections; at most the hard limit of descriptors less files-max and "
+             "1024"},
     {.name = "connection-memory",
      .type = OPT_SIZE,
      .at = AT(connection_memory),

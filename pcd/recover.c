@@ -25,6 +25,13 @@ struct recover {
     uint64_t last_arrival_ns; /* of the record applied last */
 };
 
+/* The logs that there are, in order. */
+struct logs {
+    uint64_t *numbers;
+    bool *damaged;
+    size_t n;
+};
+
 /* A pcd/gap measurement as a line of a collection. */
 static int gap_line(const struct gap *gap, struct buf *ret)
 {
@@ -177,34 +184,37 @@ static int apply_log(struct recover *v, struct log_reader *r, bool acknowledged,
     return res == E_GONE ? 0 : res;
 }
 
-/* Notes the damage where nobody's day file need have a hole. */
+/* Notes the damage where nobody's day file need have a hole. Made of what the log says
+ * alone, so that doing it again after a crash is seen to be done. */
 static int note_damage(struct recover *v)
 {
     CLEANUP(buf_done) struct buf line;
     struct dayfile *f;
-    uint64_t now = clock_wall_ns();
+    uint64_t when = v->last_arrival_ns ? v->last_arrival_ns : clock_wall_ns();
     uint64_t size;
     char reason[128];
-    struct gap gap = {.kind = "damaged", .from_ns = now, .to_ns = now, .reason = reason};
+    struct gap gap = {
+        .kind = "damaged", .from_ns = when, .to_ns = when, .reason = reason};
 
-    (void)snprintf(reason, sizeof reason, "%llu bytes of the log were damaged",
+    (void)snprintf(reason, sizeof reason, "%llu bytes of the log were damaged or missing",
                    (unsigned long long)v->found.damaged);
     buf_init(&line, LINE_MAX_BYTES);
     int r = gap_line(&gap, &line);
     if (r)
         return r;
-    r = dayfile_get(v->files, SPAN(RECOVER_IDENTIFIER), (uint32_t)(now / DAY), &f);
+    r = dayfile_get(v->files, SPAN(RECOVER_IDENTIFIER), (uint32_t)(when / DAY), &f);
     if (r)
         return r;
     r = dayfile_size(v->files, f, &size);
-    if (r == 0)
+    if (r == 0 && !dayfile_ends_with(v->files, f, buf_span(&line))) {
         r = write_all(v, f, buf_span(&line), size);
-    if (r == 0)
         f->next_offset = size + line.len;
+    }
     dayfile_put(f);
     return r;
 }
 
+/* A second name, so that it stays when the log itself goes. */
 static int keep_as_bad(struct recover *v, uint64_t number)
 {
     char name[LOG_NAME_BYTES];
@@ -212,61 +222,109 @@ static int keep_as_bad(struct recover *v, uint64_t number)
 
     log_name(number, name);
     (void)snprintf(bad, sizeof bad, "%s.bad", name);
-    if (renameat(v->log_fd, name, v->log_fd, bad) != 0)
+    if (linkat(v->log_fd, name, v->log_fd, bad, 0) != 0 && errno != EEXIST)
         return -errno;
     log_event(LOG_ERROR, "log_damaged", LOG_U64("log", number), LOG_STR("kept_as", bad));
-    return 0;
+    return io_sync_dir(v->log_fd);
 }
 
-/* Applies the logs from @from on; those that are damaged are marked. */
-static int apply_all(struct recover *v, const uint64_t *numbers, size_t n,
-                     struct log_position from, bool *damaged)
+static bool is_listed(const struct logs *logs, uint64_t number)
+{
+    for (size_t i = 0; i < logs->n; i++) {
+        if (logs->numbers[i] == number)
+            return true;
+    }
+    return false;
+}
+
+/* Counts what the log that a first record names should have held, where it is gone. */
+static void miss_log(struct recover *v, const struct logs *logs, struct log_position from,
+                     struct log_position before)
+{
+    uint64_t applied = before.number == from.number ? from.offset : 0;
+
+    if (before.number < from.number || is_listed(logs, before.number) ||
+        before.offset <= applied)
+        return;
+    v->found.damaged += before.offset - applied;
+    log_event(LOG_ERROR, "log_missing", LOG_U64("log", before.number));
+}
+
+/* Applies one log from its first record behind the checkpoint on. */
+static int apply_one(struct recover *v, struct logs *logs, size_t i,
+                     struct log_position from)
+{
+    struct log_reader r;
+    uint64_t length = 0;
+
+    int res = log_acknowledged(v->log_fd, logs->numbers + i, logs->n - i, &length);
+    if (res < 0)
+        return res;
+    bool acknowledged = res == 0;
+    uint64_t offset = logs->numbers[i] == from.number ? from.offset : 0;
+    res = log_reader_open(v->log_fd, (struct log_position){logs->numbers[i], offset}, &r);
+    if (res)
+        return res;
+    if (acknowledged && length < r.end)
+        r.end = length;
+    if (acknowledged && length > r.end && length > offset) {
+        v->found.damaged += length - (r.end > offset ? r.end : offset);
+        logs->damaged[i] = true;
+    }
+    res = apply_log(v, &r, acknowledged, &logs->damaged[i]);
+    log_reader_done(&r);
+    return res;
+}
+
+static int apply_all(struct recover *v, struct logs *logs, struct log_position from)
 {
     int res = 0;
 
-    for (size_t i = 0; i < n && res == 0; i++) {
-        struct log_reader r;
-        uint64_t length;
-        uint64_t offset = numbers[i] == from.number ? from.offset : 0;
+    for (size_t i = 0; i < logs->n && res == 0; i++) {
+        struct log_position before = {0};
 
-        if (numbers[i] < from.number)
+        if (logs->numbers[i] < from.number)
             continue; /* a checkpoint covers it; only its deletion was cut short */
-        res = log_acknowledged(v->log_fd, numbers[i], i + 1 < n ? numbers[i + 1] : 0,
-                               &length);
-        if (res < 0)
-            break;
-        bool acknowledged = res == 0;
-        res = log_reader_open(v->log_fd, (struct log_position){numbers[i], offset}, &r);
-        if (res)
-            break;
-        if (acknowledged && length < r.end)
-            r.end = length;
-        res = apply_log(v, &r, acknowledged, &damaged[i]);
-        log_reader_done(&r);
+        res = log_before(v->log_fd, logs->numbers[i], &before);
+        if (res == 0)
+            miss_log(v, logs, from, before);
+        if (res >= 0)
+            res = apply_one(v, logs, i, from);
     }
     return res;
 }
 
-/* Everything applied is made durable; then the logs can go. */
-static int settle(struct recover *v, const uint64_t *numbers, size_t n, uint64_t next,
-                  const bool *damaged)
+static int delete_logs(struct recover *v, const struct logs *logs)
+{
+    for (size_t i = 0; i < logs->n; i++) {
+        char name[LOG_NAME_BYTES];
+
+        log_name(logs->numbers[i], name);
+        if (unlinkat(v->log_fd, name, 0) != 0)
+            return -errno;
+    }
+    return io_sync_dir(v->log_fd);
+}
+
+/* Everything applied is made durable, what is damaged gets its other name, and only then
+ * the logs can go. */
+static int settle(struct recover *v, const struct logs *logs, uint64_t next)
 {
     int r = v->found.damaged ? note_damage(v) : 0;
 
     if (r == 0)
         r = dayfiles_sync(v->files);
-    if (r == 0)
-        r = keys_checkpoint(v->keys, (struct log_position){next, 0}, clock_wall_ns());
-    for (size_t i = 0; i < n && r == 0; i++) {
-        char name[LOG_NAME_BYTES];
-
-        log_name(numbers[i], name);
-        if (damaged[i])
-            r = keep_as_bad(v, numbers[i]);
-        else if (unlinkat(v->log_fd, name, 0) != 0)
-            r = -errno;
+    for (size_t i = 0; i < logs->n && r == 0; i++) {
+        if (logs->damaged[i])
+            r = keep_as_bad(v, logs->numbers[i]);
     }
-    return r ? r : io_sync_dir(v->log_fd);
+    if (r)
+        return r;
+    r = keys_checkpoint(v->keys, (struct log_position){next, 0}, clock_wall_ns());
+    /* A full disk is no reason not to start where there was nothing to do. */
+    if (r && v->found.records == 0 && v->found.damaged == 0)
+        return 0;
+    return r ? r : delete_logs(v, logs);
 }
 
 int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
@@ -275,24 +333,19 @@ int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
 {
     struct recover v = {.log_fd = log_fd, .files = files, .keys = keys};
     uint64_t begun = clock_monotonic_ns();
-    uint64_t *numbers;
+    struct logs logs = {0};
     uint64_t max;
-    size_t n;
 
-    int r = log_list(log_fd, &numbers, &n, &max);
+    int r = log_list(log_fd, &logs.numbers, &logs.n, &max);
     if (r)
         return r;
-    bool *damaged = calloc(n + 1, sizeof *damaged);
-    if (!damaged) {
-        free(numbers);
-        return -ENOMEM;
-    }
+    logs.damaged = calloc(logs.n + 1, sizeof *logs.damaged);
     uint64_t next = (max > from.number ? max : from.number) + 1;
-    r = apply_all(&v, numbers, n, from, damaged);
+    r = logs.damaged ? apply_all(&v, &logs, from) : -ENOMEM;
     if (r == 0)
-        r = settle(&v, numbers, n, next, damaged);
-    free(numbers);
-    free(damaged);
+        r = settle(&v, &logs, next);
+    free(logs.numbers);
+    free(logs.damaged);
     if (r)
         return r;
     v.found.duration_ns = clock_monotonic_ns() - begun;

@@ -232,6 +232,7 @@ static void show_page(struct upload *u)
     u->reply.type = u->route == STATS_METRICS ? WIRE_TYPE_PROMETHEUS : WIRE_TYPE_TEXT;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's eight parameters. */
 enum MHD_Result route_handle(void *cls, struct MHD_Connection *mhd, const char *url,
                              const char *method, const char *version, const char *part,
                              size_t *part_n, void **request)
@@ -291,6 +292,8 @@ void route_completed(void *cls, struct MHD_Connection *mhd, void **request,
         return;
     if (log_enabled(LOG_DEBUG))
         log_request(u);
+    if (u->reply.code == 0)
+        stats_add(w->service->stats, STATS_UNANSWERED, 1);
     u->connection->upload = NULL;
     /* Where the connection has ended already there is nothing to wait for. */
     int r = connection_enter(w->connections, u->connection, CONNECTION_WAITING);

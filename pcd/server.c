@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #define PEM_BYTES MIB
-/* Descriptors that aren't for connections: day files, logs, what lingers. */
-#define DESCRIPTORS_KEPT 2048u
+/* Descriptors that aren't for connections, besides day files: logs, what lingers. */
+#define DESCRIPTORS_KEPT 1024u
 /* At a stop, how long requests may take that have begun. */
 #define STOP_NS (10 * SEC)
 /* The versions that RFC 8996 leaves. */
@@ -42,15 +42,16 @@ struct server {
     struct MHD_Daemon **daemons; /* one a worker; NULL where not started */
 };
 
-uint64_t server_connections_max(uint64_t wanted, uint64_t descriptors)
+uint64_t server_connections_max(uint64_t wanted, uint64_t descriptors, uint64_t files)
 {
-    uint64_t most = descriptors > DESCRIPTORS_KEPT ? descriptors - DESCRIPTORS_KEPT : 1;
+    uint64_t kept = DESCRIPTORS_KEPT + files;
+    uint64_t most = descriptors > kept ? descriptors - kept : 1;
 
     return wanted < most ? wanted : most;
 }
 
 /* Raises the soft limit of descriptors. Return: the connections that it allows. */
-static uint64_t allow_connections(uint64_t wanted)
+static uint64_t allow_connections(uint64_t wanted, uint64_t files)
 {
     struct rlimit limit;
 
@@ -59,7 +60,7 @@ static uint64_t allow_connections(uint64_t wanted)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit))
         log_event(LOG_WARNING, "descriptors_not_raised", LOG_RESULT("reason", -errno));
-    uint64_t max = server_connections_max(wanted, limit.rlim_max);
+    uint64_t max = server_connections_max(wanted, limit.rlim_max, files);
     if (max < wanted)
         log_event(LOG_WARNING, "connections_limited", LOG_U64("wanted", wanted),
                   LOG_U64("max", max), LOG_U64("descriptors", limit.rlim_max));
@@ -169,7 +170,7 @@ static int start_all(struct server *s, const char **reterr_what)
 {
     const struct pcd_conf *conf = s->service->conf;
     const struct connections_conf connections = {
-        .max = allow_connections(conf->connections_max),
+        .max = allow_connections(conf->connections_max, conf->files_max),
         .idle_ns = conf->idle_timeout_ns,
         .request_ns = conf->request_timeout_ns,
         .tls = conf->tls_cert[0] != '\0',
@@ -184,6 +185,10 @@ static int start_all(struct server *s, const char **reterr_what)
         r = read_tls(s, reterr_what);
     if (r == 0)
         r = start_workers(s, reterr_what);
+    if (r == 0)
+        log_event(LOG_INFO, "serving", LOG_U64("threads", s->n_workers),
+                  LOG_U64("connections_max", connections.max),
+                  LOG_STR("tls", connections.tls ? "yes" : "no"));
     if (r == 0)
         r = listeners_open(conf->listen, &s->listeners, reterr_what);
     if (r)

@@ -29,5 +29,5 @@ PC_MUST_CHECK int server_start(struct service *service, struct server **ret,
  */
 void server_stop(struct server *s);
 
-/* Connections that a limit on descriptors allows. */
-uint64_t server_connections_max(uint64_t wanted, uint64_t descriptors);
+/* Connections that a limit on descriptors allows beside so many day files. */
+uint64_t server_connections_max(uint64_t wanted, uint64_t descriptors, uint64_t files);

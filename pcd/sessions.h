@@ -17,7 +17,7 @@ enum session_state {
     SESSION_NEW,     /* nothing of it is stored: gone with its last reservation */
     SESSION_CLEAN,   /* the sorted file says the same: it may leave memory */
     SESSION_CHANGED, /* memory alone knows: the next checkpoint writes it */
-    SESSION_MERGING, /* being written to the next sorted file, unchanged since */
+    SESSION_COPIED,  /* the same, and unchanged since a checkpoint last copied it */
 };
 
 struct reservation;

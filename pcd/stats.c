@@ -53,6 +53,9 @@ static const struct metric counters[STATS_COUNTERS] = {
                                "Requests that took too long to arrive."},
     [STATS_TIMEOUT_ANSWER] = {"pcd_timeouts_answer_total",
                               "Answers that took too long to be read."},
+    [STATS_UNANSWERED] = {"pcd_requests_unanswered_total",
+                          "Requests that ended without an answer of pcd's: the client "
+                          "went away, was late, or broke HTTP midway."},
 };
 
 #define VIEW(name, help, member)                                                         \
@@ -103,6 +106,8 @@ static const struct metric view_counters[] = {
          store.keys.forgotten),
     VIEW("pcd_keys_expired_total", "Sessions forgotten for their age.",
          store.keys.expired),
+    VIEW("pcd_keys_rewrite_failures_total", "Rewrites of the sorted file that failed.",
+         store.keys.rewrite_failures),
 };
 
 static const struct metric histograms[STATS_DURATIONS] = {

@@ -36,6 +36,7 @@ enum stats_counter {
     STATS_TIMEOUT_IDLE,    /* connections ended for want of a request */
     STATS_TIMEOUT_REQUEST, /* requests that took too long to arrive */
     STATS_TIMEOUT_ANSWER,  /* answers that took too long to be read */
+    STATS_UNANSWERED,      /* requests that ended without an answer of ours */
     STATS_COUNTERS,
 };
 

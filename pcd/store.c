@@ -36,7 +36,8 @@ struct store {
     struct store_recovery recovery;
     _Atomic bool draining;
 
-    _Atomic uint64_t room_at_ns; /* when free_bytes was asked for */
+    _Atomic uint64_t room_at_ns; /* when free_bytes was asked for, */
+    _Atomic uint64_t room_total; /* and how much log had been written by then */
     _Atomic uint64_t free_bytes;
 };
 
@@ -168,25 +169,25 @@ int store_open(const struct store_conf *conf, const struct store_observer *obser
     return 0;
 }
 
-static uint64_t free_bytes(struct store *s)
+/* Asks for the free bytes, unless that was done a moment ago. Two threads may ask at
+ * once; both are right. */
+static void look_for_room(struct store *s, uint64_t log_total)
 {
     uint64_t now = clock_monotonic_ns();
     struct statvfs st;
 
-    /* Two threads may ask at once; both are right. */
-    if (s->room_at_ns == 0 || now - s->room_at_ns > ROOM_NS) {
-        s->room_at_ns = now;
-        if (fstatvfs(s->data_fd, &st) == 0)
-            s->free_bytes =
-                (st.f_flag & ST_RDONLY) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+    if (s->room_at_ns && now - s->room_at_ns <= ROOM_NS)
+        return;
+    if (fstatvfs(s->data_fd, &st) == 0) {
+        s->room_total = log_total; /* first: rather too little room than too much */
+        s->free_bytes = (st.f_flag & ST_RDONLY) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
     }
-    return s->free_bytes;
+    s->room_at_ns = now;
 }
 
-static uint64_t log_since_checkpoint(const struct commit_counts *c,
-                                     const struct filer_counts *f)
+static uint64_t since(uint64_t total, uint64_t before)
 {
-    return c->log_total > f->log_total ? c->log_total - f->log_total : 0;
+    return total > before ? total - before : 0;
 }
 
 int store_room(struct store *s, uint64_t bytes)
@@ -196,17 +197,22 @@ int store_room(struct store *s, uint64_t bytes)
 
     if (s->draining)
         return E_STOPPED;
+    if (bytes > s->conf.log_max)
+        return E_TOO_LARGE;
     commit_count(s->commit, &c);
     filer_count(s->filer, &f);
     if (c.beyond_help)
         return E_FULL;
 
-    /* What is promised must fit in any case: twice, once in the log and once filed. */
-    uint64_t need = s->conf.disk_reserve + c.queued_bytes + f.unfiled_bytes + 2 * bytes +
-                    2 * keys_bytes(s->keys) + s->log_bytes;
-    if (free_bytes(s) < need)
+    /* What is promised must fit in any case: once in the log and once filed, that which
+     * was written since the disk was asked too. */
+    look_for_room(s, c.log_total);
+    uint64_t need = s->conf.disk_reserve + f.unfiled_bytes + s->log_bytes +
+                    2 * (c.queued_bytes + since(c.log_total, s->room_total) + bytes +
+                         keys_bytes(s->keys));
+    if (s->free_bytes < need)
         return E_NO_ROOM;
-    if (log_since_checkpoint(&c, &f) + bytes > s->conf.log_max)
+    if (since(c.log_total, f.log_total) + bytes > s->conf.log_max)
         return E_FULL;
     return 0;
 }
@@ -224,7 +230,8 @@ void store_push(struct store *s, struct job *j)
 void store_drain(struct store *s)
 {
     s->draining = true;
-    commit_stop(s->commit);
+    int r = commit_stop(s->commit);
+    (void)r; /* store_close() asks again */
 }
 
 int store_close(struct store *s)
@@ -233,10 +240,14 @@ int store_close(struct store *s)
 
     if (!s)
         return 0;
-    if (s->commit)
+    if (s->commit) {
         store_drain(s);
-    if (s->filer)
-        r = filer_stop(s->filer);
+        r = commit_stop(s->commit);
+    }
+    if (s->filer) {
+        int filed = filer_stop(s->filer);
+        r = r ? r : filed;
+    }
     commit_free(s->commit);
     filer_free(s->filer);
     dayfiles_free(s->files);
@@ -256,10 +267,11 @@ void store_count(struct store *s, struct store_counts *ret)
 
     commit_count(s->commit, &c);
     filer_count(s->filer, &f);
+    look_for_room(s, c.log_total);
     *ret = (struct store_counts){
         .queued_jobs = c.queued_jobs,
         .unfiled_bytes = f.unfiled_bytes,
-        .log_bytes = log_since_checkpoint(&c, &f),
+        .log_bytes = since(c.log_total, f.log_total),
         .groups = c.groups,
         .syncs = c.syncs,
         .sync_failures = c.sync_failures,
@@ -267,7 +279,7 @@ void store_count(struct store *s, struct store_counts *ret)
         .checkpoints = f.checkpoints,
         .checkpoint_failures = f.checkpoint_failures,
         .open_files = dayfiles_open_count(s->files),
-        .free_bytes = free_bytes(s),
+        .free_bytes = s->free_bytes,
         .log_failed = c.log_failed,
         .files_failed = f.files_failed,
         .recovery = s->recovery,

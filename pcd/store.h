@@ -57,8 +57,7 @@ struct store_counts {
 
 struct store;
 
-/* Told the duration of each sync of the log and of each batch's way from push to answer;
- * called by the committer. */
+/* Told the duration of each sync of the log; called by the committer. */
 struct store_observer {
     void (*synced)(void *arg, uint64_t duration_ns);
     void *arg;
@@ -83,8 +82,8 @@ PC_MUST_CHECK int store_open(const struct store_conf *conf,
  *
  * Cheap; asked from the headers and again before a job is pushed. Any thread.
  *
- * Return: 0; E_NO_ROOM: the disk is below its reserve or can't be written; E_FULL: the
- *         log is at its limit, or failed; E_STOPPED.
+ * Return: 0; E_TOO_LARGE: the log could never hold it; E_NO_ROOM: the disk is below its
+ * reserve or can't be written; E_FULL: the log is at its limit, or failed; E_STOPPED.
  */
 PC_MUST_CHECK int store_room(struct store *s, uint64_t bytes);
 
@@ -106,7 +105,8 @@ void store_drain(struct store *s);
 /**
  * store_close() - drain, file, make a last checkpoint, end the threads, free
  *
- * Takes NULL. Return: 0; -errno of the last checkpoint: the log then has the rest.
+ * Takes NULL. Return: 0; -errno of the last checkpoint: the log then has the rest; -EIO:
+ * batches answered under STORE_SYNC_INTERVAL were lost.
  */
 int store_close(struct store *s);
 
