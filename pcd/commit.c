@@ -39,8 +39,9 @@ struct commit {
     uint64_t synced_total;      /* log_total without what was never synced */
     uint64_t retry_at_ns;
     struct jobs unsynced; /* interval: settled, written, not yet synced */
-    bool rewrite;         /* a log failed that held them */
-    bool lost;            /* some were, at the end */
+    uint64_t unsynced_bytes;
+    bool rewrite; /* a log failed that held them */
+    bool lost;    /* some were, at the end */
     uint64_t sync_at_ns;
 
     _Atomic uint64_t queued_jobs;
@@ -251,6 +252,7 @@ static void answer_early(struct commit *c, struct job *jobs)
     for (struct job *j = jobs, *next; j; j = next) {
         next = j->next;
         push_last(&c->unsynced, j);
+        c->unsynced_bytes += j->lines.len;
         answer(j, 0);
     }
 }
@@ -279,6 +281,7 @@ static void sync_written(struct commit *c)
     }
     struct job *jobs = c->unsynced.first;
     c->unsynced = (struct jobs){0};
+    c->unsynced_bytes = 0;
     accept_all(c, jobs);
 }
 
@@ -389,7 +392,10 @@ static void *run(void *arg)
             (void)ready_log(c); /* what it gives is asked for again */
         if (jobs)
             commit_group(c, jobs);
-        if (c->unsynced.first && (stopping || clock_monotonic_ns() >= c->sync_at_ns))
+        /* Much that waits for its sync holds memory, and the log's room. */
+        bool due = stopping || c->unsynced_bytes >= c->conf.log_bytes ||
+                   clock_monotonic_ns() >= c->sync_at_ns;
+        if (c->unsynced.first && due)
             sync_written(c);
     }
     give_up_unsynced(c);

@@ -201,7 +201,9 @@ def test_a_batch_is_sealed_before_the_flush_time_would_pass():
     assert pcc.stop() == 0, pcc.log
     for request in batches:
         times = [time for time, _, _ in request.measurements]
-        assert max(times) - min(times) <= 1.0, times
+        # The rule is about points of the grid; a tick may come a little late.
+        assert max(times) - min(times) < 1.1, times
+        assert len(set(times)) <= 11, times
 
 
 def test_a_batch_is_sealed_at_the_tick_that_reaches_its_size():

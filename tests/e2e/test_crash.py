@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-from e2e import KEY, Pcd, folder, free_port, keyed, lines, run
+from e2e import KEY, Pcd, folder, free_port, keyed, lines, run, wait_for
 
 KILLS = int(os.environ.get("PC_CRASH_KILLS", "50"))
 SEED = int(os.environ.get("PC_CRASH_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -37,6 +37,7 @@ class Client(threading.Thread):
         self.answered = set()  # numbers of batches that were answered with 200
         self.ended = threading.Event()
         self.failure = None
+        self.unanswered = None  # why a batch got no answer that counts, last
         self.connection = None
 
     def next_batch(self):
@@ -64,10 +65,12 @@ class Client(threading.Thread):
                  **keyed(self.session, seq)})
             answer = self.connection.getresponse()
             body = answer.read()
-        except (OSError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException) as why:
             self.disconnect()
+            self.unanswered = repr(why)
             return None
         if answer.status in (503, 507):
+            self.unanswered = answer.status, body
             return None
         assert answer.status == 200, (answer.status, body)
         return answer.headers
@@ -161,8 +164,8 @@ def crash(times, **options):
     pcd = Pcd(home=home, port=port, **options)
     for client in clients:
         for seq in range(1, len(client.batches) + 1):
-            headers = client.post(seq, pcd.port)
-            assert headers is not None, pcd.log
+            # All at once may be more than its small log takes: then it says so for a moment.
+            headers = wait_for("an answer", lambda: client.post(seq, pcd.port), 30)
             assert ("Idempotent-Replayed" in headers) == (present[client][seq] == 1), seq
     assert pcd.stop() == 0, pcd.log
     for client in clients:

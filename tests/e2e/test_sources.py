@@ -132,6 +132,8 @@ def test_bytes_that_are_not_utf8_are_kept_beside():
     pcc = start(Root(proc__odd=odd), SUBSYSTEMS="/proc/odd", DURATION="300ms")
     assert pcc.wait() == 0, pcc.log
     for m in pcc.taken():
+        if m["subsystem"] == "pcc/gap":  # a busy machine
+            continue
         found.append(base64.b64decode(m["bytes"]))
         assert m["measurement"] == odd.decode("utf-8", "replace")
     assert found and set(found) == {odd}
