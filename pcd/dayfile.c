@@ -338,7 +338,7 @@ int dayfile_size(struct dayfiles *d, struct dayfile *f, uint64_t *ret)
 bool dayfile_ends_with(struct dayfiles *d, struct dayfile *f, struct span bytes)
 {
     CLEANUP(buf_done) struct buf end;
-    uint64_t size;
+    uint64_t size = 0;
     size_t got = 0;
 
     buf_init(&end, bytes.n);
@@ -405,23 +405,30 @@ int dayfiles_sync(struct dayfiles *d)
     return result;
 }
 
+/* Call with the lock held. */
+static void trim_slot(struct dayfiles *d, struct dayfile **at)
+{
+    while (*at) {
+        struct dayfile *f = *at;
+        bool keep = f->used || f->is_marked || f->holders > 0;
+
+        f->used = false;
+        if (keep) {
+            at = &f->chain;
+            continue;
+        }
+        *at = f->chain;
+        close_file(d, f);
+        free(f);
+        d->n_files--;
+    }
+}
+
 void dayfiles_trim(struct dayfiles *d)
 {
     (void)pthread_mutex_lock(&d->lock);
-    for (size_t i = 0; i < d->n_slots; i++) {
-        for (struct dayfile **at = &d->slots[i], *f; (f = *at);) {
-            bool keep = f->used || f->is_marked || f->holders > 0;
-            f->used = false;
-            if (keep) {
-                at = &f->chain;
-                continue;
-            }
-            *at = f->chain;
-            close_file(d, f);
-            free(f);
-            d->n_files--;
-        }
-    }
+    for (size_t i = 0; i < d->n_slots; i++)
+        trim_slot(d, &d->slots[i]);
     (void)pthread_mutex_unlock(&d->lock);
 }
 

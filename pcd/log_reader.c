@@ -256,7 +256,7 @@ int log_list(int dir_fd, uint64_t **ret, size_t *ret_n, uint64_t *ret_max)
 
 int log_before(int dir_fd, uint64_t number, struct log_position *ret_before)
 {
-    struct log_reader r;
+    struct log_reader r = {.fd = -1};
     struct log_record rec;
 
     int res = log_reader_open(dir_fd, (struct log_position){number, 0}, &r);
@@ -309,16 +309,16 @@ static int replay_one(struct log_reader *r,
 int log_replay(int dir_fd, struct log_position from, struct log_position to,
                int (*each)(void *arg, const struct log_record *rec), void *arg)
 {
-    uint64_t *numbers;
+    uint64_t *numbers = NULL;
     uint64_t max;
-    size_t n;
+    size_t n = 0;
     int res = log_list(dir_fd, &numbers, &n, &max);
 
     if (res)
         return res;
     for (size_t i = 0; i < n && res == 0; i++) {
-        struct log_reader r;
-        uint64_t acknowledged;
+        struct log_reader r = {.fd = -1};
+        uint64_t acknowledged = 0;
 
         if (numbers[i] < from.number || numbers[i] > to.number)
             continue;

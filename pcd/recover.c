@@ -254,7 +254,7 @@ static void miss_log(struct recover *v, const struct logs *logs, struct log_posi
 static int apply_one(struct recover *v, struct logs *logs, size_t i,
                      struct log_position from)
 {
-    struct log_reader r;
+    struct log_reader r = {.fd = -1};
     uint64_t length = 0;
 
     int res = log_acknowledged(v->log_fd, logs->numbers + i, logs->n - i, &length);

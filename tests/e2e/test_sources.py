@@ -83,8 +83,7 @@ def test_the_usual_sources_are_what_the_files_say():
             with open(root.full(name)) as f:
                 assert sources[name] == f.read()
         with open(root.full("/statfs")) as f:
-            assert sources["statfs[*]"] == f.read().rstrip("\n") or \
-                sources["statfs[*]"] == open(root.full("/statfs")).read()
+            assert sources["statfs[*]"] == f.read()
     for m in pcc.taken():
         assert list(m)[0] == "timestamp" and list(m)[-1] == "measurement"
 
@@ -214,6 +213,13 @@ def test_a_file_that_grows_and_shrinks_is_whole_each_time():
     assert pcc.stop() == 0, pcc.log
     whole = {stat_of(n) for n in (1, 400, 0, 800, 2)} | {"small\n", ""}
     assert all(sources["/proc/stat"] in whole for _, sources in ticks(pcc))
+
+
+def test_a_file_larger_than_a_batch_is_whole():
+    text = stat_of(30000)
+    assert len(text) > 2 << 20
+    found, _ = take(Root(proc__stat=text), SUBSYSTEMS="/proc/stat", FREQUENCY="200ms")
+    assert found and all(sources["/proc/stat"] == text for sources in found)
 
 
 def test_one_filesystem_by_its_mount_point():
