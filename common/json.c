@@ -149,6 +149,7 @@ static int decode_request(struct span in, struct batch *ret, struct err_at *rete
 
     json_reader_init(&d, in);
     d.batch = ret;
+    d.max_depth = ret->limits.nesting;
     json_read_message(&d, members, MEMBERS, values);
     if (!json_reader_failed(&d))
         set_identifier(&d, &values[IDENTIFIER]);

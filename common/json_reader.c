@@ -19,7 +19,7 @@
 
 void json_reader_init(struct json_reader *d, struct span in)
 {
-    *d = (struct json_reader){.item = ERR_AT_UNKNOWN};
+    *d = (struct json_reader){.item = ERR_AT_UNKNOWN, .max_depth = LIMIT_NESTING};
     cursor_init(&d->c, in);
     buf_init(&d->scratch, in.n);
 }
@@ -79,7 +79,7 @@ static void take(struct cursor *c, char token, const char *what)
 /* Enters the object or array that begins here. Return: does it hold anything? */
 static bool begin(struct json_reader *d, char close)
 {
-    if (d->depth == LIMIT_NESTING) {
+    if (d->depth == d->max_depth) {
         cursor_fail(&d->c, E_TOO_LARGE, "nested too deep");
         return false;
     }

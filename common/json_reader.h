@@ -15,6 +15,7 @@
 struct json_reader {
     struct cursor c;
     unsigned depth;
+    size_t max_depth;    /* at most LIMIT_NESTING */
     size_t item;         /* what a failure tells; the caller's, at first ERR_AT_UNKNOWN */
     int fault;           /* ours, that stopped the cursor; 0 where the input did */
     struct buf scratch;  /* a string without its escapes, where it must be at hand */

@@ -19,6 +19,8 @@ const struct batch_limits batch_limits_default = {
 void batch_init(struct batch *b, const struct batch_limits *limits)
 {
     *b = (struct batch){.limits = *limits};
+    if (limits->nesting == 0 || limits->nesting > LIMIT_NESTING)
+        b->limits.nesting = LIMIT_NESTING;
     buf_init(&b->bytes, limits->bytes);
 }
 

@@ -27,6 +27,7 @@ struct batch_limits {
     size_t text_bytes;      /* of one measurement's text */
     size_t subsystem_bytes; /* of one measurement's subsystem */
     size_t bytes;           /* of all subsystems and texts */
+    size_t nesting;         /* of its encoding; 0 or more than LIMIT_NESTING mean that */
 };
 
 /* The defaults of the protocol. */

@@ -62,11 +62,11 @@ static int refuse(int r, const char *what, size_t item, struct err_at *reterr_at
 }
 
 /* Builds the objects of a message, which is a map; they point into @in. */
-static int unpack(struct span in, size_t max_nodes, msgpack_unpacked *ret,
-                  struct err_at *reterr_at)
+static int unpack(struct span in, size_t max_nodes, size_t max_nesting,
+                  msgpack_unpacked *ret, struct err_at *reterr_at)
 {
     size_t at = 0;
-    int r = msgpack_walk(in, max_nodes, reterr_at);
+    int r = msgpack_walk(in, max_nodes, max_nesting, reterr_at);
     if (r)
         return r;
 
@@ -231,7 +231,8 @@ static int decode_request(struct span in, struct batch *ret, struct err_at *rete
     CLEANUP(msgpack_unpacked_destroy) msgpack_unpacked message;
 
     msgpack_unpacked_init(&message);
-    int r = unpack(in, request_nodes(&ret->limits), &message, reterr_at);
+    int r =
+        unpack(in, request_nodes(&ret->limits), ret->limits.nesting, &message, reterr_at);
     if (r == 0)
         r = read_request(&message.data, ret, reterr_at);
     if (r)
@@ -259,7 +260,7 @@ static int decode_answer(struct span in, struct answer *ret, struct err_at *rete
     struct span said;
 
     msgpack_unpacked_init(&message);
-    int r = unpack(in, NODES_BESIDE, &message, reterr_at);
+    int r = unpack(in, NODES_BESIDE, LIMIT_NESTING, &message, reterr_at);
     if (r)
         return r;
     const msgpack_object *o = find(&message.data, &answer_error);
@@ -280,7 +281,7 @@ static int decode_ping(struct span in, struct ping *ret, struct err_at *reterr_a
     CLEANUP(msgpack_unpacked_destroy) msgpack_unpacked message;
 
     msgpack_unpacked_init(&message);
-    int r = unpack(in, NODES_BESIDE, &message, reterr_at);
+    int r = unpack(in, NODES_BESIDE, LIMIT_NESTING, &message, reterr_at);
     if (r)
         return r;
     const char *why = get_integer(&message.data, &ping_timestamp, &ret->timestamp);
@@ -293,7 +294,7 @@ static int decode_pong(struct span in, struct pong *ret, struct err_at *reterr_a
     struct pong pong;
 
     msgpack_unpacked_init(&message);
-    int r = unpack(in, NODES_BESIDE, &message, reterr_at);
+    int r = unpack(in, NODES_BESIDE, LIMIT_NESTING, &message, reterr_at);
     if (r)
         return r;
     const char *why =

@@ -20,12 +20,13 @@ extern const struct codec msgpack_codec;
  * msgpack_walk() - check that the bytes are exactly one well-formed object
  * @in:        borrows
  * @max_nodes: objects of any kind that it may hold, nested ones counted
+ * @max_nesting: levels of maps and arrays, at most LIMIT_NESTING
  *
  * Announced counts and lengths must fit into the bytes that are left, nesting into
- * LIMIT_NESTING.
+ * @max_nesting.
  *
  * Return: 0; E_TRUNCATED; E_MALFORMED, also for bytes behind the object; E_TOO_LARGE
  *         past @max_nodes or the nesting limit.
  */
-PC_MUST_CHECK int msgpack_walk(struct span in, size_t max_nodes,
+PC_MUST_CHECK int msgpack_walk(struct span in, size_t max_nodes, size_t max_nesting,
                                struct err_at *reterr_at);

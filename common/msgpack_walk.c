@@ -41,6 +41,7 @@ struct walk {
     uint64_t owed;                          /* objects announced and not seen yet */
     uint64_t level_owed[LIMIT_NESTING + 1]; /* the same by level of nesting */
     size_t level;
+    size_t max_level;
 };
 
 /* Takes an object without its children. Return: is it a container? */
@@ -72,7 +73,7 @@ static bool take_object(struct cursor *c, uint64_t *ret_children)
 
 static void enter_container(struct walk *w, uint64_t children)
 {
-    if (w->level == LIMIT_NESTING) {
+    if (w->level == w->max_level) {
         cursor_fail(&w->c, E_TOO_LARGE, "nested too deeply");
         return;
     }
@@ -105,9 +106,12 @@ static void walk_object(struct walk *w)
         enter_container(w, children);
 }
 
-int msgpack_walk(struct span in, size_t max_nodes, struct err_at *reterr_at)
+int msgpack_walk(struct span in, size_t max_nodes, size_t max_nesting,
+                 struct err_at *reterr_at)
 {
     struct walk w = {.owed = 1, .level_owed = {1}};
+
+    w.max_level = max_nesting < LIMIT_NESTING ? max_nesting : LIMIT_NESTING;
 
     cursor_init(&w.c, in);
     if (max_nodes == 0)

@@ -25,6 +25,7 @@ int scratch_init(struct scratch *s, const struct pcd_conf *conf)
         .text_bytes = conf->text_max,
         .subsystem_bytes = conf->subsystem_max,
         .bytes = conf->decoded_max,
+        .nesting = conf->nesting_max,
     };
 
     buf_init(&s->decoded, conf->decoded_max);

@@ -23,6 +23,7 @@ struct pcd_conf {
     uint64_t measurements_max;
     uint64_t text_max;
     uint64_t subsystem_max;
+    uint64_t nesting_max;
     uint64_t headers_max;
     uint64_t idle_timeout_ns;
     uint64_t request_timeout_ns;

@@ -210,6 +210,23 @@ START_TEST(limits_are_for_what_stays)
 }
 END_TEST
 
+START_TEST(a_lower_limit_of_nesting_holds)
+{
+    struct batch_limits limits = batch_limits_default;
+    CLEANUP(buf_done) struct buf flat;
+    CLEANUP(buf_done) struct buf deep;
+    CLEANUP(batch_done) struct batch b;
+
+    limits.nesting = 4;
+    docs_init_member(&flat, "unknown", "[]");
+    docs_init_member(&deep, "unknown", "[[]]");
+    batch_init(&b, &limits);
+    ck_assert_int_eq(docs_decode(buf_span(&flat), &b, NULL), 0);
+    struct err_at at = docs_refused(buf_span(&deep), &limits, E_TOO_LARGE);
+    docs_assert_says(&at, "nested");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json_limits");
@@ -220,6 +237,7 @@ int main(void)
     tcase_add_test(c, identifier_is_1_to_128_bytes_however_it_is_written);
     tcase_add_test(c, bytes_that_are_not_base64_are_named);
     tcase_add_test(c, nesting_ends_at_its_limit);
+    tcase_add_test(c, a_lower_limit_of_nesting_holds);
     tcase_add_test(c, limits_of_the_batch_are_reached_but_not_passed);
     tcase_add_test(c, limit_of_a_text_holds_for_bytes_too);
     tcase_add_test(c, limits_are_for_what_stays);

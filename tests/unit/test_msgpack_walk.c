@@ -63,7 +63,7 @@ START_TEST(walk_takes_every_form)
 {
     CLEANUP(bytes_drop) struct span in = bytes_of_hex(every_form[_i]);
 
-    ck_assert_int_eq(msgpack_walk(in, 100, NULL), 0);
+    ck_assert_int_eq(msgpack_walk(in, 100, LIMIT_NESTING, NULL), 0);
 }
 END_TEST
 
@@ -74,13 +74,13 @@ START_TEST(walk_wants_every_byte_and_no_more)
 
     for (size_t n = 0; n < in.n; n++) {
         CLEANUP(bytes_drop) struct span part = suite_exact(span_of(in.data, n));
-        ck_assert_int_eq(msgpack_walk(part, 100, NULL), E_TRUNCATED);
+        ck_assert_int_eq(msgpack_walk(part, 100, LIMIT_NESTING, NULL), E_TRUNCATED);
     }
     buf_init(&more, BYTES_ROOM);
     bytes_put(&more, in);
     bytes_put_one(&more, 0);
     struct err_at at;
-    ck_assert_int_eq(msgpack_walk(buf_span(&more), 100, &at), E_MALFORMED);
+    ck_assert_int_eq(msgpack_walk(buf_span(&more), 100, LIMIT_NESTING, &at), E_MALFORMED);
     ck_assert_uint_eq(at.offset, in.n);
 }
 END_TEST
@@ -115,7 +115,7 @@ START_TEST(walk_refuses_sizes_that_lie)
     CLEANUP(bytes_drop) struct span in = bytes_of_hex(lies[_i]);
     struct err_at at = {NULL, 0, 0};
 
-    ck_assert_int_eq(msgpack_walk(in, SIZE_MAX, &at), E_TRUNCATED);
+    ck_assert_int_eq(msgpack_walk(in, SIZE_MAX, LIMIT_NESTING, &at), E_TRUNCATED);
     ck_assert_ptr_nonnull(at.what);
     ck_assert_uint_le(at.offset, in.n);
 }
@@ -132,7 +132,8 @@ START_TEST(walk_bounds_what_nested_headers_announce_together)
         bytes_put(&in, SPAN("\xdc\x01\x00"));
     while (in.len < 3 + 256 + 12)
         bytes_put_one(&in, 0xc0);
-    ck_assert_int_eq(msgpack_walk(buf_span(&in), SIZE_MAX, &at), E_TRUNCATED);
+    ck_assert_int_eq(msgpack_walk(buf_span(&in), SIZE_MAX, LIMIT_NESTING, &at),
+                     E_TRUNCATED);
     ck_assert_uint_eq(at.offset, 6);
 }
 END_TEST
@@ -143,9 +144,9 @@ START_TEST(walk_counts_every_object)
     CLEANUP(bytes_drop) struct span in = bytes_of_hex("82a1619281c0c080a162c0");
     struct err_at at;
 
-    ck_assert_int_eq(msgpack_walk(in, 9, &at), 0);
+    ck_assert_int_eq(msgpack_walk(in, 9, LIMIT_NESTING, &at), 0);
     for (size_t max = 0; max < 9; max++)
-        ck_assert_int_eq(msgpack_walk(in, max, &at), E_TOO_LARGE);
+        ck_assert_int_eq(msgpack_walk(in, max, LIMIT_NESTING, &at), E_TOO_LARGE);
     assert_says(&at, "objects");
 }
 END_TEST
@@ -164,10 +165,12 @@ START_TEST(walk_takes_nesting_up_to_its_limit)
             for (unsigned i = 0; i < depth; i++)
                 bytes_put(&in, span_of(openers[kind], sizes[kind]));
             bytes_put_one(&in, 0xc0);
-            int r = msgpack_walk(buf_span(&in), 1000, &at);
+            int r = msgpack_walk(buf_span(&in), 1000, LIMIT_NESTING, &at);
             ck_assert_int_eq(r, depth > LIMIT_NESTING ? E_TOO_LARGE : 0);
             if (r)
                 assert_says(&at, "nested");
+            ck_assert_int_eq(msgpack_walk(buf_span(&in), 1000, depth - 1, &at),
+                             E_TOO_LARGE);
         }
     }
 }
@@ -182,7 +185,7 @@ START_TEST(walk_leaves_a_level_behind_it)
     bytes_put(&in, SPAN("\xdc\x01\x00"));
     for (int i = 0; i < 256; i++)
         bytes_put(&in, i % 2 ? SPAN("\x91\x90") : SPAN("\x81\xc0\x80"));
-    ck_assert_int_eq(msgpack_walk(buf_span(&in), 1000, NULL), 0);
+    ck_assert_int_eq(msgpack_walk(buf_span(&in), 1000, LIMIT_NESTING, NULL), 0);
 }
 END_TEST
 
@@ -191,7 +194,7 @@ START_TEST(walk_refuses_the_byte_that_is_never_used)
     CLEANUP(bytes_drop) struct span in = bytes_of_hex("93c0c1c0");
     struct err_at at;
 
-    ck_assert_int_eq(msgpack_walk(in, 100, &at), E_MALFORMED);
+    ck_assert_int_eq(msgpack_walk(in, 100, LIMIT_NESTING, &at), E_MALFORMED);
     ck_assert_uint_eq(at.offset, 2);
 }
 END_TEST
@@ -221,7 +224,7 @@ START_TEST(walk_agrees_with_msgpack_c)
             bytes[i] = (uint8_t)(x & 0x100 ? x : 0x80 | (x & 0x33));
         }
         CLEANUP(bytes_drop) struct span in = suite_exact(span_of(bytes, n));
-        int walked = msgpack_walk(in, 1000, NULL);
+        int walked = msgpack_walk(in, 1000, LIMIT_NESTING, NULL);
         if (walked != 0 && announces_many(in))
             continue;
         msgpack_unpacked message;
