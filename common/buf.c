@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/buf.h"
 
+#include "common/decimal.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -100,14 +102,14 @@ int buf_printf(struct buf *b, const char *format, ...)
 
 int buf_append_u64(struct buf *b, uint64_t value)
 {
-    uint8_t digits[20];
-    size_t at = sizeof digits;
+    unsigned n = decimal_size(value);
+    int r = buf_reserve(b, n);
 
-    do {
-        digits[--at] = (uint8_t)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return buf_append(b, span_of(digits + at, sizeof digits - at));
+    if (r == 0) {
+        decimal_write(value, n, buf_tail(b));
+        b->len += n;
+    }
+    return r;
 }
 
 void buf_truncate(struct buf *b, size_t len)
