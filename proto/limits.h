@@ -31,3 +31,9 @@
 #define LIMIT_NESTING 16u
 #define LIMIT_HEADER_BYTES (6 * KIB)
 #define LIMIT_CONNECTIONS 16000u
+
+/* Of a delta state, fixed by the protocol. */
+#define LIMIT_DELTA_SUBSYSTEMS 1024u
+#define LIMIT_DELTA_STATE_BYTES (4 * MIB) /* texts, and LIMIT_DELTA_COLUMN_BYTES each: */
+#define LIMIT_DELTA_COLUMN_BYTES 8u
+#define LIMIT_DELTA_WIDTH 255u /* of a column */
