@@ -18,6 +18,7 @@ const char *err_text(int r)
         [E_DENIED] = "not allowed",
         [E_GONE] = "not there",
         [E_STOPPED] = "shutting down",
+        [E_CONFLICT] = "builds on something that is not there",
     };
 
     if (r == 0)

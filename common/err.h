@@ -27,6 +27,7 @@ enum verdict {
     E_DENIED,        /* no right to do this */
     E_GONE,          /* not there (any more) */
     E_STOPPED,       /* we are shutting down */
+    E_CONFLICT,      /* it builds on something that isn't there */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/media.h"
 
+#include "common/delta.h"
 #include "common/json.h"
 #include "common/msgpack.h"
 #include "proto/wire.h"
@@ -19,7 +20,7 @@ struct name {
 static const struct name type_names[] = {
     {WIRE_TYPE_JSON, MEDIA_JSON},           {WIRE_TYPE_TEXT_JSON, MEDIA_JSON},
     {WIRE_TYPE_MSGPACK, MEDIA_MSGPACK},     {WIRE_TYPE_X_MSGPACK, MEDIA_MSGPACK},
-    {WIRE_TYPE_VND_MSGPACK, MEDIA_MSGPACK},
+    {WIRE_TYPE_VND_MSGPACK, MEDIA_MSGPACK}, {WIRE_TYPE_DELTA, MEDIA_DELTA},
 };
 
 static const struct name coding_names[] = {
@@ -36,6 +37,7 @@ const struct codec *media_codec(enum media_form form)
     static const struct codec *const codecs[MEDIA_FORMS] = {
         [MEDIA_JSON] = &json_codec,
         [MEDIA_MSGPACK] = &msgpack_codec,
+        [MEDIA_DELTA] = &delta_codec,
     };
 
     assert(form < MEDIA_FORMS);
@@ -187,11 +189,11 @@ static unsigned named(const struct rank *ranks, size_t n_ranks)
 enum media_form media_of_accept(struct span value, enum media_form dflt)
 {
     struct rank ranks[MEDIA_FORMS] = {{MATCH_NONE, 0}};
-    enum media_form best = dflt;
+    enum media_form best = dflt == MEDIA_DELTA ? MEDIA_MSGPACK : dflt;
 
     rank_list(value, type_names, N_OF(type_names), ranks);
     for (unsigned i = 0; i < MEDIA_FORMS; i++) {
-        if (ranks[i].weight > ranks[best].weight)
+        if (i != MEDIA_DELTA && ranks[i].weight > ranks[best].weight)
             best = (enum media_form)i;
     }
     return best;
@@ -199,7 +201,7 @@ enum media_form media_of_accept(struct span value, enum media_form dflt)
 
 const char *media_accept_post(void)
 {
-    return WIRE_TYPE_JSON ", " WIRE_TYPE_MSGPACK;
+    return WIRE_TYPE_JSON ", " WIRE_TYPE_MSGPACK ", " WIRE_TYPE_DELTA;
 }
 
 const char *media_accept_encoding(void)
@@ -212,6 +214,9 @@ unsigned media_forms_in(struct span accept_post)
     struct rank ranks[MEDIA_FORMS] = {{MATCH_NONE, 0}};
 
     rank_list(accept_post, type_names, N_OF(type_names), ranks);
+    /* Who takes "anything" hardly means a form that he may never have heard of. */
+    if (ranks[MEDIA_DELTA].match != MATCH_EXACT)
+        ranks[MEDIA_DELTA].weight = 0;
     return named(ranks, N_OF(ranks));
 }
 

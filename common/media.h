@@ -12,6 +12,7 @@
 enum media_form {
     MEDIA_JSON,
     MEDIA_MSGPACK,
+    MEDIA_DELTA, /* requests only: answers to it are MessagePack */
     MEDIA_FORMS,
 };
 
@@ -34,7 +35,8 @@ PC_MUST_CHECK int media_of_content_type(struct span value, enum media_form *ret)
 /**
  * media_of_accept() - which form the answer should have
  * @value: the Accept header's value (RFC 9110 section 12.5.1); {NULL, 0}: absent
- * @dflt:  what it is where Accept doesn't name exactly another: the request's own form
+ * @dflt:  the request's own form, which the answer has where Accept doesn't name exactly
+ *         another; MessagePack for MEDIA_DELTA
  *
  * The form with the highest weight wins, @dflt where it ties; nothing that we can
  * write gets @dflt too (an answer in the wrong form beats none).
@@ -55,6 +57,6 @@ const char *media_accept_encoding(void);
 
 /* The sets of forms and codings (MEDIA_BIT) that such values name; unknown ones are
  * passed over, weights of 0 leave out; `*` and `*` / `*` name all. Identity is in unless
- * it is left out (RFC 9110 section 12.5.3). */
+ * it is left out (RFC 9110 section 12.5.3), delta only where it is named itself. */
 unsigned media_forms_in(struct span accept_post);
 unsigned media_codings_in(struct span accept_encoding);

@@ -22,6 +22,8 @@ unsigned reply_code(int r)
         return MHD_HTTP_BAD_REQUEST;
     case E_TOO_LARGE:
         return MHD_HTTP_CONTENT_TOO_LARGE;
+    case E_CONFLICT:
+        return MHD_HTTP_CONFLICT;
     case E_UNSUPPORTED:
         return MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
     case E_DENIED:

@@ -38,6 +38,7 @@
 /* Media types and codings. */
 #define WIRE_TYPE_JSON "application/json"
 #define WIRE_TYPE_MSGPACK "application/msgpack"
+#define WIRE_TYPE_DELTA "application/vnd.perfcollector.delta+msgpack"
 #define WIRE_TYPE_TEXT "text/plain; charset=utf-8"
 #define WIRE_TYPE_PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 #define WIRE_CODING_IDENTITY "identity"
@@ -66,6 +67,35 @@
 #define WIRE_GO_SUBSYSTEM "Subsystem"
 #define WIRE_GO_MEASUREMENT "Measurement"
 #define WIRE_GO_NANOSECONDS "Nanoseconds"
+
+/* DeltaTrickleRequest: its keys, and the streams that its groups read from. */
+#define WIRE_DELTA_VERSION "v"
+#define WIRE_DELTA_IDENTIFIER "i"
+#define WIRE_DELTA_SNAPSHOT "ss"
+#define WIRE_DELTA_BATCH "q"
+#define WIRE_DELTA_TICK "k"
+#define WIRE_DELTA_HEADER "h"
+#define WIRE_DELTA_BASE_TIME "bt"
+#define WIRE_DELTA_SECONDS "to"
+#define WIRE_DELTA_NANOSECONDS "tn"
+#define WIRE_DELTA_ORDER "o"
+#define WIRE_DELTA_GROUPS "m"
+#define WIRE_DELTA_SHAPES "sh"
+#define WIRE_DELTA_BASE_VALUES "bv"
+#define WIRE_DELTA_PREDICTORS "pr"
+#define WIRE_DELTA_BITMAPS "cb"
+#define WIRE_DELTA_CHANGES "ch"
+#define WIRE_DELTA_RAW "rw"
+
+/* The subsystems whose numbers every delta state begins with, 0 first. */
+#define WIRE_DELTA_WELL_KNOWN                                                            \
+    "/proc/stat", "/proc/meminfo", "/proc/net/dev", "/proc/diskstats", "statfs[*]",      \
+        "pcc/gap", "pcd/gap", "/proc/cpuinfo", "/proc/loadavg", "/proc/vmstat",          \
+        "/proc/net/snmp", "/proc/net/netstat", "/proc/interrupts", "/proc/pressure/cpu", \
+        "/proc/pressure/memory", "/proc/pressure/io"
+
+/* The error of a batch whose state is not there (409). */
+#define WIRE_ERROR_SNAPSHOT "snapshot required"
 
 /* TrickleResponse. */
 #define WIRE_JSON_ERROR "error"

@@ -5,6 +5,7 @@
 
 #define JSON MEDIA_BIT(MEDIA_JSON)
 #define MSGPACK MEDIA_BIT(MEDIA_MSGPACK)
+#define DELTA MEDIA_BIT(MEDIA_DELTA)
 #define IDENTITY MEDIA_BIT(CODING_IDENTITY)
 #define GZIP MEDIA_BIT(CODING_GZIP)
 #define DEFLATE MEDIA_BIT(CODING_DEFLATE)
@@ -42,7 +43,8 @@ static const struct {
     {"application/json/", REFUSED},
     {"application /json", REFUSED},
     {"application/json, application/msgpack", REFUSED},
-    {"application/vnd.perfcollector.delta+msgpack", REFUSED},
+    {"application/vnd.perfcollector.delta+msgpack", MEDIA_DELTA},
+    {"application/vnd.perfcollector.delta", REFUSED},
     {"application/*", REFUSED},
     {"*/*", REFUSED},
     {"text/plain", REFUSED},
@@ -169,6 +171,7 @@ START_TEST(accept_chooses_the_form_of_the_answer)
 
     ck_assert_int_eq(media_of_accept(value, MEDIA_JSON), accepts[_i].of_json);
     ck_assert_int_eq(media_of_accept(value, MEDIA_MSGPACK), accepts[_i].of_msgpack);
+    ck_assert_int_eq(media_of_accept(value, MEDIA_DELTA), accepts[_i].of_msgpack);
 }
 END_TEST
 
@@ -191,7 +194,8 @@ static const struct {
     {"text/json;q=0.5", JSON},
     {"application/vnd.msgpack", MSGPACK},
     {"application/json, application/msgpack", JSON | MSGPACK},
-    {"application/json, application/vnd.perfcollector.delta+msgpack", JSON},
+    {"application/json, application/vnd.perfcollector.delta+msgpack", JSON | DELTA},
+    {"*/*, application/vnd.perfcollector.delta+msgpack;q=0", JSON | MSGPACK},
     {"*/*", JSON | MSGPACK},
     {"*", JSON | MSGPACK},
     {"application/*", JSON | MSGPACK},
@@ -241,9 +245,10 @@ START_TEST(what_we_say_we_take_is_what_we_take)
     struct span post = span_of_str(media_accept_post());
     struct span encoding = span_of_str(media_accept_encoding());
 
-    ck_assert_str_eq(media_accept_post(), "application/json, application/msgpack");
+    ck_assert_str_eq(media_accept_post(), "application/json, application/msgpack, "
+                                          "application/vnd.perfcollector.delta+msgpack");
     ck_assert_str_eq(media_accept_encoding(), "gzip, deflate, identity");
-    ck_assert_uint_eq(media_forms_in(post), JSON | MSGPACK);
+    ck_assert_uint_eq(media_forms_in(post), JSON | MSGPACK | DELTA);
     ck_assert_uint_eq(media_codings_in(encoding), IDENTITY | GZIP | DEFLATE);
 }
 END_TEST

@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/delta.h"
+
+#include "common/delta_changes.h"
+#include "common/delta_message.h"
+#include "common/units.h"
+#include "common/varint.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Columns that change, of all groups that are being decoded; far beyond what a state
+ * holds and a group changes. */
+#define ACTIVE_MAX (1u << 20)
+/* Memory that is kept for the next message. */
+#define KEEP_MAX (256 * KIB)
+#define NONE UINT32_MAX
+
+/* A column of a group that can change: it has residuals, or a predictor. */
+struct active {
+    uint32_t column;
+    uint32_t predictor;          /* index; NONE */
+    uint32_t terms[DELTA_TERMS]; /* as indexes of the group's active columns; NONE */
+    const uint8_t *samples;      /* bitmap; NULL: no residuals */
+    const uint8_t *changes;      /* the next residual */
+    uint64_t difference;         /* in the sample at hand */
+};
+
+/* Where a subsystem's last text lies: in the batch, or in the state. */
+struct place {
+    bool in_batch;
+    size_t at;
+    size_t n;
+};
+
+struct delta_decoder {
+    struct delta_message message;
+    bool is_open;
+    struct delta_state *alone; /* for what no state is kept of */
+    struct active *active;
+    size_t n_active;
+    size_t cap_active;
+    struct shape_edit *edits;
+    size_t cap_edits;
+    uint64_t *values;
+    size_t cap_values;
+    struct buf text;      /* the one that is made, near a batch's limit */
+    struct place *places; /* a row a subsystem */
+    size_t cap_places;
+};
+
+/* One run of a decoder. */
+struct decoding {
+    struct delta_decoder *d;
+    struct delta_state *state;
+    struct batch *batch;
+    const char *what;
+};
+
+int delta_decoder_new(struct delta_decoder **ret)
+{
+    struct delta_decoder *d = calloc(1, sizeof *d);
+
+    if (!d)
+        return -ENOMEM;
+    int r = delta_state_new(&d->alone);
+    if (r) {
+        free(d);
+        return r;
+    }
+    msgpack_unpacked_init(&d->message.unpacked);
+    buf_init(&d->text, SIZE_MAX);
+    *ret = d;
+    return 0;
+}
+
+void delta_decoder_free(struct delta_decoder *d)
+{
+    if (!d)
+        return;
+    delta_message_done(&d->message);
+    delta_state_free(d->alone);
+    free(d->active);
+    free(d->edits);
+    free(d->values);
+    free(d->places);
+    buf_done(&d->text);
+    free(d);
+}
+
+static void shrink(void *array, size_t *cap, size_t size)
+{
+    void **at = array;
+
+    if (*cap * size <= KEEP_MAX)
+        return;
+    free(*at);
+    *at = NULL;
+    *cap = 0;
+}
+
+void delta_decoder_reset(struct delta_decoder *d)
+{
+    delta_message_close(&d->message);
+    d->is_open = false;
+    buf_reset(&d->text);
+    buf_shrink(&d->text, KEEP_MAX);
+    shrink(&d->message.times, &d->message.cap_times, sizeof *d->message.times);
+    shrink(&d->message.parts, &d->message.cap_parts, sizeof *d->message.parts);
+    shrink(&d->message.plans, &d->message.cap_plans, sizeof *d->message.plans);
+    shrink(&d->active, &d->cap_active, sizeof *d->active);
+    shrink(&d->edits, &d->cap_edits, sizeof *d->edits);
+    shrink(&d->values, &d->cap_values, sizeof *d->values);
+    shrink(&d->places, &d->cap_places, sizeof *d->places);
+    if (delta_state_bytes(d->alone) > KEEP_MAX) {
+        delta_sources_done(&d->alone->sources);
+        int r = delta_sources_init(&d->alone->sources);
+        (void)r; /* without memory the next run asks again */
+    }
+}
+
+int delta_decoder_open(struct delta_decoder *d, struct span in,
+                       const struct batch_limits *limits, struct delta_head *ret,
+                       struct err_at *reterr_at)
+{
+    int r = delta_message_open(&d->message, in, limits, reterr_at);
+
+    d->is_open = r == 0;
+    if (r == 0)
+        *ret = d->message.head;
+    return r;
+}
+
+static int refuse(struct decoding *g, int r, const char *what)
+{
+    g->what = what;
+    return r;
+}
+
+/* The rest of a stream. What is read from it was gone over once, so it is there. */
+static struct span stream_from(const struct decoding *g, enum delta_stream stream,
+                               const uint8_t *from)
+{
+    struct span all = g->d->message.stream_spans[stream];
+
+    return from ? span_of(from, (size_t)(all.data + all.n - from)) : all;
+}
+
+/* The last text of a subsystem, in the batch as it lies now. */
+static struct span last_text(const struct decoding *g, const struct delta_source *s,
+                             uint32_t source)
+{
+    const struct place *place = &g->d->places[source];
+
+    return place->in_batch ? span_of(g->batch->bytes.data + place->at, place->n)
+                           : buf_span(&s->text);
+}
+
+/* Ends a measurement that was opened in the batch. */
+static int close_text(struct decoding *g, uint32_t source)
+{
+    struct batch *b = g->batch;
+    int r = batch_close(b);
+
+    if (r)
+        return refuse(g, r, "a text is longer than allowed");
+    const struct batch_item *item = &b->items[b->n_items - 1];
+    g->d->places[source] = (struct place){true, item->text_at, item->text_n};
+    return 0;
+}
+
+/*
+ * Working room for a text of @most bytes at most: the batch's own, or where it is so near
+ * its limit that only the text itself may fit, another. Return: 0 and *ret; -ENOMEM.
+ */
+static int begin_text(struct decoding *g, size_t most, struct buf **ret)
+{
+    *ret = &g->batch->bytes;
+    int r = buf_reserve(*ret, most);
+    if (r != E_TOO_LARGE)
+        return r;
+    *ret = &g->d->text;
+    buf_reset(*ret);
+    return buf_reserve(*ret, most);
+}
+
+/* Takes the @n bytes of text that were written there into the batch. */
+static int take_text(struct decoding *g, struct buf *from, size_t n)
+{
+    struct buf *bytes = &g->batch->bytes;
+
+    if (from == bytes) {
+        buf_commit(bytes, n);
+        return 0;
+    }
+    int r = buf_append(bytes, span_of(buf_tail(from), n));
+    return r == E_TOO_LARGE ? refuse(g, r, "more bytes of text in all than allowed") : r;
+}
+
+/* Values of a new shape: what is written, and those of the shape before if it has as
+ * many columns. */
+static int take_values(struct decoding *g, const struct delta_part *part,
+                       const struct delta_source *s)
+{
+    struct delta_decoder *d = g->d;
+    size_t n = part->size.columns;
+    bool goes_on = s->has_shape && s->shape.n == n;
+    struct span text = last_text(g, s, part->source);
+    struct cursor c;
+
+    int r = delta_reserve(&d->values, &d->cap_values, n, sizeof *d->values);
+    if (r)
+        return r;
+    cursor_init(&c, stream_from(g, DELTA_BASE_VALUES, part->base_values));
+    for (size_t i = 0; i < n; i++)
+        d->values[i] =
+            unzigzag(varint_take(&c)) + (goes_on ? shape_value(&s->shape, text, i) : 0);
+    return 0;
+}
+
+/* The first measurement of a group with a new shape. */
+static int take_shape(struct decoding *g, struct delta_part *part, struct delta_source *s)
+{
+    struct buf *to;
+    size_t before = s->has_shape ? s->shape.n : SIZE_MAX;
+    size_t n = 0;
+
+    int r = take_values(g, part, s);
+    if (r == 0)
+        r = begin_text(g, part->size.most, &to);
+    if (r == 0)
+        r = shape_code_build(part->shape, &part->size, g->d->values, &s->shape,
+                             buf_tail(to), &n);
+    if (r == 0)
+        r = take_text(g, to, n);
+    if (r)
+        return r;
+    s->has_shape = true;
+    if (before != s->shape.n)
+        s->n_predictors = 0;
+    return 0;
+}
+
+static int take_predictors(struct delta_part *part, struct delta_source *s)
+{
+    struct cursor c;
+    struct delta_predictor p;
+    uint64_t before = 0;
+
+    /* An entry has two bytes at least. */
+    size_t n = s->n_predictors + part->predictors.n / 2;
+    int r = delta_source_reserve(s, n < s->shape.n ? n : s->shape.n);
+    if (r)
+        return r;
+    cursor_init(&c, part->predictors);
+    while (cursor_left(&c) > 0) {
+        delta_message_predictor(&c, s->shape.n, &before, &p);
+        assert(c.r == 0); /* it was planned with */
+        delta_source_predict(s, &p);
+    }
+    return 0;
+}
+
+static bool bit(const uint8_t *bitmap, size_t i)
+{
+    return bitmap[i / 8] >> i % 8 & 1;
+}
+
+/* The active column @column among those from @first on; NONE if it can't change. */
+static uint32_t find_active(const struct delta_decoder *d, size_t first, uint32_t column)
+{
+    size_t low = first;
+    size_t high = d->n_active;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (d->active[middle].column < column)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < d->n_active && d->active[low].column == column ? (uint32_t)low : NONE;
+}
+
+static int add_active(struct decoding *g, struct delta_part *part,
+                      const struct delta_source *s, struct active a)
+{
+    struct delta_decoder *d = g->d;
+
+    if (d->n_active == ACTIVE_MAX)
+        return refuse(g, E_TOO_LARGE, "too many columns change");
+    int r = delta_reserve(&d->active, &d->cap_active, d->n_active + 1, sizeof *d->active);
+    if (r)
+        return r;
+    a.terms[0] = a.terms[1] = NONE;
+    if (a.predictor != NONE)
+        for (size_t i = 0; i < s->predictors[a.predictor].n_terms; i++)
+            a.terms[i] =
+                find_active(d, part->first_active, s->predictors[a.predictor].terms[i]);
+    d->active[d->n_active++] = a;
+    return 0;
+}
+
+/* Passes over the residuals of a column. */
+static const uint8_t *skip_changes(const uint8_t *changes, const uint8_t *samples,
+                                   size_t n)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < (n + 7) / 8; i++)
+        left += (size_t)__builtin_popcount(samples[i]);
+    while (left > 0)
+        left -= *changes++ < 0x80;
+    return changes;
+}
+
+/* Lists the columns of a group that can change, in their order. */
+static int list_active(struct decoding *g, struct delta_part *part,
+                       const struct delta_source *s)
+{
+    const uint8_t *samples = part->samples;
+    const uint8_t *changes = part->changes;
+    size_t width = (part->n_coded + 7) / 8;
+    size_t predictor = 0;
+    int r = 0;
+
+    part->first_active = g->d->n_active;
+    for (size_t column = 0; column < s->shape.n && r == 0; column++) {
+        struct active a = {.column = (uint32_t)column, .predictor = NONE};
+        if (column % 8 == 0 && part->columns[column / 8] == 0 &&
+            (predictor == s->n_predictors ||
+             s->predictors[predictor].column >= column + 8)) {
+            column += 7; /* nothing in these eight */
+            continue;
+        }
+        if (predictor < s->n_predictors && s->predictors[predictor].column == column)
+            a.predictor = (uint32_t)predictor++;
+        if (bit(part->columns, column)) {
+            a.samples = samples;
+            a.changes = changes;
+            changes = skip_changes(changes, samples, part->n_coded);
+            samples += width;
+        }
+        if (a.samples || a.predictor != NONE)
+            r = add_active(g, part, s, a);
+    }
+    part->n_active = g->d->n_active - part->first_active;
+    return r;
+}
+
+/* Begins a group: it is the first that takes a measurement of those left of its
+ * subsystem. */
+static int begin_part(struct decoding *g, struct delta_part *part, struct delta_source *s)
+{
+    struct delta_message *m = &g->d->message;
+    struct delta_plan *plan = &m->plans[part->source];
+    size_t index = (size_t)(part - m->parts);
+    int r = 0;
+
+    if (plan->last_part > 0) {
+        const struct delta_part *last = &m->parts[plan->last_part - 1];
+        if (plan->last_part - 1 > index || last->n_taken < last->n_samples)
+            return refuse(g, E_MALFORMED, "a group begins before the one before it ends");
+    }
+    plan->last_part = (uint32_t)index + 1;
+    part->has_begun = true;
+    if (part->flags & DELTA_RAW) {
+        delta_source_forget(s);
+        return 0;
+    }
+    if (part->flags & DELTA_NEW_SHAPE)
+        r = take_shape(g, part, s);
+    if (r == 0 && part->flags & DELTA_PREDICTORS)
+        r = take_predictors(part, s);
+    if (r == 0 && part->n_coded > 0)
+        r = list_active(g, part, s);
+    return r;
+}
+
+static int take_residual(struct decoding *g, struct active *a, uint64_t *ret)
+{
+    const uint8_t *at = a->changes;
+    uint64_t z = *at++;
+
+    if (z >= 0x80) {
+        struct cursor c;
+        cursor_init(&c, stream_from(g, DELTA_CHANGES, a->changes));
+        z = varint_take(&c);
+        at = c.at;
+        if (c.r)
+            return refuse(g, E_MALFORMED, "a number of more than 64 bits");
+    }
+    a->changes = at;
+    if (z == UINT64_MAX)
+        return refuse(g, E_MALFORMED, "a residual that there is not");
+    *ret = unzigzag(z + 1);
+    return 0;
+}
+
+/* The difference that a column's predictor makes of its residual. */
+static uint64_t predicted(const struct delta_decoder *d, struct delta_predictor *p,
+                          const struct active *a, uint64_t residual)
+{
+    uint64_t step = residual << p->shift;
+
+    if (p->keeps_pace)
+        step = p->pace += step;
+    for (size_t i = 0; i < p->n_terms; i++) {
+        uint64_t term = a->terms[i] == NONE ? 0 : d->active[a->terms[i]].difference;
+        step += p->minus >> i & 1 ? 0 - term : term;
+    }
+    return step;
+}
+
+/* The differences of a measurement, as edits of the text before. */
+static int take_edits(struct decoding *g, struct delta_part *part, struct delta_source *s,
+                      size_t *ret_n)
+{
+    struct delta_decoder *d = g->d;
+    size_t sample = part->n_taken - (part->n_samples - part->n_coded);
+    size_t n = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < part->n_active && r == 0; i++) {
+        struct active *a = &d->active[part->first_active + i];
+        uint64_t difference = 0;
+        if (a->samples && bit(a->samples, sample))
+            r = take_residual(g, a, &difference);
+        if (a->predictor != NONE)
+            difference = predicted(d, &s->predictors[a->predictor], a, difference);
+        a->difference = difference;
+        if (difference)
+            d->edits[n++] = (struct shape_edit){a->column, difference};
+    }
+    *ret_n = n;
+    return r;
+}
+
+static int take_change(struct decoding *g, struct delta_part *part,
+                       struct delta_source *s)
+{
+    struct buf *to;
+    size_t n = 0;
+
+    int r = delta_reserve(&g->d->edits, &g->d->cap_edits, part->n_active,
+                          sizeof *g->d->edits);
+    if (r == 0)
+        r = take_edits(g, part, s, &n);
+    if (r == 0)
+        r = begin_text(g, shape_step_room(last_text(g, s, part->source).n, n), &to);
+    if (r)
+        return r;
+    /* Only now, for the batch may have moved. */
+    struct span text = last_text(g, s, part->source);
+    return take_text(g, to, shape_step(&s->shape, text, g->d->edits, n, buf_tail(to)));
+}
+
+static int take_raw(struct decoding *g, struct delta_part *part)
+{
+    struct cursor c;
+
+    cursor_init(&c, stream_from(g, DELTA_RAW_TEXTS, part->raw));
+    struct span text = cursor_bytes(&c, varint_take(&c));
+    part->raw = c.at;
+    int r = buf_append(&g->batch->bytes, text);
+    return r == E_TOO_LARGE ? refuse(g, r, "more bytes of text in all than allowed") : r;
+}
+
+/* The next measurement of a group. */
+static int take_sample(struct decoding *g, struct delta_part *part, uint64_t time_ns)
+{
+    struct delta_source *s;
+    bool is_first = !part->has_begun;
+
+    int r = delta_sources_get(&g->state->sources, part->source, &s);
+    if (r)
+        return r;
+    r = batch_open(g->batch, time_ns,
+                   delta_sources_name(&g->state->sources, part->source));
+    if (r)
+        return r == E_TOO_LARGE
+                   ? refuse(g, r, "more measurements or bytes of text than allowed")
+                   : r;
+    if (is_first)
+        r = begin_part(g, part, s);
+    if (r == 0 && part->flags & DELTA_RAW)
+        r = take_raw(g, part);
+    else if (r == 0 && !(is_first && part->flags & DELTA_NEW_SHAPE))
+        r = take_change(g, part, s);
+    if (r == 0)
+        r = close_text(g, part->source);
+    part->n_taken++;
+    return r;
+}
+
+/* The measurements of a tick, in the usual order. */
+static int take_usual(struct decoding *g, size_t tick)
+{
+    struct delta_message *m = &g->d->message;
+    size_t before = g->batch->n_items;
+    int r = 0;
+
+    for (size_t i = 0; i < m->n_parts && r == 0; i++)
+        if (!m->parts[i].ticks || bit(m->parts[i].ticks, tick))
+            r = take_sample(g, &m->parts[i], m->times[tick]);
+    if (r == 0 && g->batch->n_items == before)
+        r = refuse(g, E_MALFORMED, "a tick without measurements");
+    return r;
+}
+
+static int take_ordered(struct decoding *g, size_t tick)
+{
+    struct delta_message *m = &g->d->message;
+    int r = 0;
+
+    for (uint64_t n = varint_take(&m->order); n > 0 && r == 0; n--)
+        r = take_sample(g, &m->parts[varint_take(&m->order)], m->times[tick]);
+    return r;
+}
+
+/* New subsystems get their numbers, in the order of the groups. */
+static int add_names(struct decoding *g)
+{
+    struct delta_decoder *d = g->d;
+    int r = 0;
+
+    for (size_t i = 0; i < d->message.n_parts && r == 0; i++) {
+        const struct delta_part *part = &d->message.parts[i];
+        if (part->is_named)
+            r = delta_sources_add(&g->state->sources, part->name);
+    }
+    size_t n = g->state->sources.n;
+    if (r == 0)
+        r = delta_reserve(&d->places, &d->cap_places, n, sizeof *d->places);
+    if (r)
+        return r;
+    memset(d->places, 0, n * sizeof *d->places);
+    for (size_t i = 0; i < n; i++)
+        d->message.plans[i].last_part = 0;
+    return 0;
+}
+
+/* The state's texts are those that the batch ends with. */
+static int keep_texts(struct decoding *g)
+{
+    struct delta_sources *sources = &g->state->sources;
+    int r = 0;
+
+    for (size_t i = 0; i < sources->n && r == 0; i++) {
+        struct delta_source *s = sources->at[i];
+        if (s && s->has_shape && g->d->places[i].in_batch)
+            r = delta_source_keep(s, last_text(g, s, (uint32_t)i));
+    }
+    if (r == 0 && delta_sources_size(sources) > LIMIT_DELTA_STATE_BYTES)
+        r = refuse(g, E_MALFORMED, "more texts and columns than a state holds");
+    return r;
+}
+
+static int decode(struct decoding *g)
+{
+    struct delta_decoder *d = g->d;
+    struct delta_message *m = &d->message;
+
+    d->n_active = 0;
+    int r = add_names(g);
+    if (r == 0)
+        r = batch_set_identifier(g->batch, m->head.identifier);
+    for (size_t tick = 0; tick < m->n_ticks && r == 0; tick++) {
+        batch_begin_tick(g->batch);
+        r = m->order_span.n > 0 ? take_ordered(g, tick) : take_usual(g, tick);
+    }
+    return r ? r : keep_texts(g);
+}
+
+static void settle_state(struct delta_state *s, const struct delta_message *m)
+{
+    const struct delta_place *place = &m->head.place;
+
+    if (m->n_ticks > 0)
+        s->last_ns = m->times[m->n_ticks - 1];
+    else if (place->number == 0)
+        s->last_ns = m->base_s * SEC;
+    s->begun = place->chained;
+    s->snapshot = place->snapshot;
+    s->number = place->number;
+}
+
+int delta_decoder_run(struct delta_decoder *d, struct delta_state *s, struct batch *ret,
+                      struct err_at *reterr_at)
+{
+    assert(d->is_open);
+    const struct delta_place *place = &d->message.head.place;
+    bool alone = !place->chained || place->number == 0;
+    struct decoding g = {
+        .d = d, .state = place->chained && s ? s : d->alone, .batch = ret};
+    int r = 0;
+
+    if (!alone && (!s || !delta_state_fits(s, place))) {
+        if (reterr_at)
+            *reterr_at = (struct err_at){NULL, ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
+        return E_CONFLICT;
+    }
+    if (!g.state->sources.at)
+        r = delta_sources_init(&g.state->sources);
+    if (r == 0 && alone)
+        delta_sources_reset(&g.state->sources);
+    g.state->begun = false; /* unless all goes well */
+    if (r == 0)
+        r = delta_message_plan(&d->message, g.state, reterr_at);
+    if (r == 0) {
+        r = decode(&g);
+        if (r && reterr_at)
+            *reterr_at = (struct err_at){g.what, ERR_AT_UNKNOWN, ret->n_items};
+    }
+    if (r)
+        batch_reset(ret);
+    else
+        settle_state(g.state, &d->message);
+    return r;
+}
