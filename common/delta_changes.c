@@ -91,7 +91,7 @@ static size_t make_all_residuals(struct delta_writer *w, struct delta_source *s,
         make_residuals(w, m, row, p, &pace, w->residuals);
         uint8_t shift = p ? common_shift(w->residuals, m->n_samples, p->shift) : 0;
         if (p && shift < p->shift) {
-            p->pace = pace = 0;
+            pace = 0;
             make_residuals(w, m, row, p, &pace, w->residuals);
             p->shift = common_shift(w->residuals, m->n_samples, shift);
             p->is_changed = true;

@@ -45,12 +45,9 @@ static size_t digits_end(struct span text, size_t at)
     return at;
 }
 
-/*
- * The column that a run of digits is by the cutting rule. @from: where the column before
- * ends, for its blanks are not ours. Return: false if the run is literal.
- */
-static bool cut_run(struct span text, size_t from, size_t start, size_t end,
-                    struct shape_column *ret)
+/* The column that a run of digits is by the cutting rule. Return: false if the run is
+ * literal. */
+static bool cut_run(struct span text, size_t start, size_t end, struct shape_column *ret)
 {
     size_t n = end - start;
     size_t blanks = 0;
@@ -65,7 +62,7 @@ static bool cut_run(struct span text, size_t from, size_t start, size_t end,
         ret->width = (uint8_t)n;
         return n <= LIMIT_DELTA_WIDTH;
     }
-    while (start - blanks > from && text.data[start - blanks - 1] == ' ')
+    while (start > blanks && text.data[start - blanks - 1] == ' ')
         blanks++;
     if (blanks >= 2 && blanks + n <= LIMIT_DELTA_WIDTH) {
         ret->kind = SHAPE_RIGHT;
@@ -78,18 +75,16 @@ static bool cut_run(struct span text, size_t from, size_t start, size_t end,
 static size_t cut(struct span text, struct shape_column *to)
 {
     size_t n = 0;
-    size_t from = 0;
 
     for (size_t at = 0; at < text.n; at++) {
         struct shape_column column;
         if (!is_digit(text.data[at]))
             continue;
         size_t end = digits_end(text, at);
-        if (cut_run(text, from, at, end, &column)) {
+        if (cut_run(text, at, end, &column)) {
             if (to)
                 to[n] = column;
             n++;
-            from = end;
         }
         at = end - 1;
     }
@@ -116,7 +111,8 @@ static uint64_t value_of_eight(uint64_t bytes)
     uint64_t pairs = digits * 10 + (digits >> 8);
 
     return ((pairs & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x000f424000000064) +
-            (pairs >> 16 & UINT64_C(0x000000ff000000ff)) * UINT64_C(0x0000271000000001)) >>
+            (pairs >> 16 & UINT64_C(0x000000ff000000ff)) *
+                UINT64_C(0x0000271000000001)) >>
            32;
 }
 

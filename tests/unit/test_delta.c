@@ -273,6 +273,34 @@ START_TEST(a_column_that_another_predicts_takes_no_bytes)
 }
 END_TEST
 
+/* One column goes by fours, one keeps a pace in eights: predictors say so. Then they go
+ * by less, and by one. */
+START_TEST(a_factor_that_no_longer_holds_is_given_up)
+{
+    static const unsigned steps[] = {8, 8, 2, 8, 1, 8};
+    uint64_t state = 9;
+    uint64_t a = 0;
+    uint64_t b = 0;
+    size_t sizes[N_OF(steps)];
+
+    for (size_t round = 0; round < N_OF(steps); round++) {
+        begin();
+        for (uint64_t i = 0; i < 20; i++) {
+            char text[64];
+            a += bytes_random(&state) % 40 * (steps[round] / 2 ? steps[round] / 2 : 1);
+            b += 100000 + bytes_random(&state) % 8 * steps[round];
+            (void)snprintf(text, sizeof text, "%llu %llu\n", (unsigned long long)a,
+                           (unsigned long long)b);
+            add(20 * round + i, STAT, text);
+        }
+        (void)delta_chain_send(&chain, &batch, false);
+        sizes[round] = chain.body.len;
+    }
+    /* What is given up stays so: steps of eight are no longer as short. */
+    ck_assert_uint_gt(sizes[5], sizes[1]);
+}
+END_TEST
+
 START_TEST(a_state_is_about_as_large_as_its_texts)
 {
     add_cpu_ticks(0);
@@ -613,6 +641,7 @@ int main(void)
     tcase_add_test(c, counters_wrap);
     tcase_add_test(c, a_text_whose_shape_does_not_hold_goes_raw);
     tcase_add_test(c, a_column_that_another_predicts_takes_no_bytes);
+    tcase_add_test(c, a_factor_that_no_longer_holds_is_given_up);
     tcase_add_test(c, a_state_is_about_as_large_as_its_texts);
     tcase_add_loop_test(c, any_batches_come_out_as_they_went_in, 0, 10);
     suite_add_tcase(suite, c);
