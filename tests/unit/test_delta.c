@@ -301,6 +301,22 @@ START_TEST(a_factor_that_no_longer_holds_is_given_up)
 }
 END_TEST
 
+START_TEST(a_shape_with_other_columns_has_no_predictors_of_the_one_before)
+{
+    add_cpu_ticks(0);
+    (void)delta_chain_send(&chain, &batch, false);
+    begin();
+    for (uint64_t i = 20; i < 24; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "cpu %llu\ncpu0 7\nidle 8\nmore %llu\n",
+                       (unsigned long long)i, (unsigned long long)(i * i));
+        add(i, STAT, text);
+    }
+    (void)delta_chain_send(&chain, &batch, false);
+    (void)delta_chain_send(&chain, &batch, false);
+}
+END_TEST
+
 START_TEST(a_state_is_about_as_large_as_its_texts)
 {
     add_cpu_ticks(0);
@@ -642,6 +658,7 @@ int main(void)
     tcase_add_test(c, a_text_whose_shape_does_not_hold_goes_raw);
     tcase_add_test(c, a_column_that_another_predicts_takes_no_bytes);
     tcase_add_test(c, a_factor_that_no_longer_holds_is_given_up);
+    tcase_add_test(c, a_shape_with_other_columns_has_no_predictors_of_the_one_before);
     tcase_add_test(c, a_state_is_about_as_large_as_its_texts);
     tcase_add_loop_test(c, any_batches_come_out_as_they_went_in, 0, 10);
     suite_add_tcase(suite, c);
