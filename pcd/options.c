@@ -156,6 +156,14 @@ static const struct opt opts[] = {
      .max = TIB,
      .help = "bytes of batches in memory, past which new ones get 503; at least 4 "
              "times decoded-max"},
+    {.name = "delta-state-max",
+     .type = OPT_SIZE,
+     .at = AT(delta_state_max),
+     .dflt = "256MiB",
+     .min = 64 * KIB,
+     .max = TIB,
+     .help = "bytes of delta states in memory; a host whose state isn't kept sends each "
+             "batch twice, the second time as a snapshot"},
     {.name = "log-max",
      .type = OPT_SIZE,
      .at = AT(log_max),

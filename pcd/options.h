@@ -30,6 +30,7 @@ struct pcd_conf {
     uint64_t connections_max;
     uint64_t connection_memory;
     uint64_t queue_max;
+    uint64_t delta_state_max;
     uint64_t log_max;
     uint64_t disk_reserve;
     uint64_t gather_ns;

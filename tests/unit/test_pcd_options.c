@@ -51,6 +51,7 @@ START_TEST(the_defaults_are_those_of_the_protocol)
     ck_assert_uint_eq(conf.idle_timeout_ns, 120 * SEC);
     ck_assert_uint_eq(conf.request_timeout_ns, 30 * SEC);
     ck_assert_uint_eq(conf.keys_keep_ns, 30 * DAY);
+    ck_assert_uint_eq(conf.delta_state_max, 256 * MIB);
     ck_assert_int_eq(options_finish(&conf, "/home/x", &text), 0);
     ck_assert_str_eq(conf.home_path, "/home/x/.pcd");
     ck_assert_str_eq(conf.apikeys_path, "/home/x/.pcd/apikeys");
