@@ -9,6 +9,7 @@
 #include "pcd/options.h"
 #include "pcd/stats.h"
 #include "pcd/store.h"
+#include "proto/wire.h"
 
 #include <errno.h>
 
@@ -30,12 +31,14 @@ int scratch_init(struct scratch *s, const struct pcd_conf *conf)
 
     buf_init(&s->decoded, conf->decoded_max);
     batch_init(&s->batch, &limits);
-    return inflater_new(&s->inflater);
+    int r = inflater_new(&s->inflater);
+    return r ? r : delta_decoder_new(&s->delta);
 }
 
 void scratch_done(struct scratch *s)
 {
     inflater_free(s->inflater);
+    delta_decoder_free(s->delta);
     buf_done(&s->decoded);
     batch_done(&s->batch);
     *s = (struct scratch){0};
@@ -43,6 +46,7 @@ void scratch_done(struct scratch *s)
 
 void scratch_reset(struct scratch *s)
 {
+    delta_decoder_reset(s->delta);
     buf_reset(&s->decoded);
     buf_shrink(&s->decoded, SCRATCH_KEEP);
     batch_reset(&s->batch);
@@ -127,6 +131,34 @@ int ingest_parse_key(struct span key, struct span floor, bool *ret_has, struct k
     return 0;
 }
 
+static int decode_whole(struct ingest *i, struct scratch *s, struct span decoded,
+                        struct err_at *reterr_at)
+{
+    int r = media_codec(i->form)->decode_request(decoded, &s->batch, reterr_at);
+
+    i->n_measurements = s->batch.n_items;
+    return r;
+}
+
+static int open_delta(struct ingest *i, struct scratch *s, struct span decoded,
+                      struct err_at *reterr_at)
+{
+    int r = 0;
+
+    if (i->coding == CODING_IDENTITY) { /* the body goes before the message is decoded */
+        r = buf_append(&s->decoded, decoded);
+        decoded = buf_span(&s->decoded);
+    }
+    if (r == 0)
+        r = delta_decoder_open(s->delta, decoded, &s->batch.limits, &s->head, reterr_at);
+    if (r == 0 && s->head.place.chained && !i->has_key) {
+        reterr_at->what = "a batch of a chain (" WIRE_DELTA_SNAPSHOT
+                          ") without " WIRE_IDEMPOTENCY_KEY ", which names the session";
+        r = E_MALFORMED;
+    }
+    return r;
+}
+
 int ingest_read(struct ingest *i, struct scratch *s, struct span body,
                 struct err_at *reterr_at)
 {
@@ -135,13 +167,14 @@ int ingest_read(struct ingest *i, struct scratch *s, struct span body,
 
     *reterr_at = (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
     int r = scratch_inflate(s, i->coding, body, &s->decoded, &decoded, reterr_at);
-    if (r == 0)
-        r = media_codec(i->form)->decode_request(decoded, &s->batch, reterr_at);
+    if (r == 0 && i->form == MEDIA_DELTA)
+        r = open_delta(i, s, decoded, reterr_at);
+    else if (r == 0)
+        r = decode_whole(i, s, decoded, reterr_at);
     if (r)
         return r;
     stats_add(i->service->stats, STATS_RECEIVED_BYTES, body.n);
     stats_add(i->service->stats, STATS_DECODED_BYTES, decoded.n);
-    i->n_measurements = s->batch.n_items;
     i->decode_ns = clock_boot_ns() - start_ns;
     return 0;
 }
@@ -150,6 +183,9 @@ static void settle(struct ingest *i, int r)
 {
     struct stats *stats = i->service->stats;
 
+    /* First: who hears the result may send the next batch of the chain at once. */
+    if (i->chain)
+        chains_settle(i->service->chains, i->chain, r == 0, clock_boot_ns());
     i->r = r;
     if (r == 0) {
         stats_add(stats, STATS_BATCHES, 1);
@@ -253,28 +289,91 @@ static void note_host(struct ingest *i, const struct batch *b, uint64_t now_ns)
                   LOG_U64("suppressed", suppressed));
 }
 
+static void note_not_kept(struct ingest *i)
+{
+    uint64_t suppressed;
+
+    if (log_limit_pass(i->service->states_full, clock_boot_ns(), &suppressed))
+        log_event(LOG_WARNING, "delta_states_full",
+                  LOG_U64("max", i->service->conf->delta_state_max),
+                  LOG_STR("then", "what builds on a state that isn't kept gets 409"),
+                  LOG_U64("suppressed", suppressed));
+}
+
+/* Decodes the message that is open, on its chain's state where it has one. Return: 0;
+ * E_CONFLICT; a decoder's verdict, with i->at; -errno. */
+static int decode_delta(struct ingest *i, struct scratch *s, uint64_t now_ns)
+{
+    struct chains *chains = i->service->chains;
+    const struct delta_place *place = &s->head.place;
+    int r = 0;
+
+    if (place->chained)
+        r = chains_take(chains, s->head.identifier, i->key.session, place,
+                        clock_boot_ns(), &i->chain);
+    if (r)
+        return r;
+    bool kept = i->chain != NULL || !place->chained;
+
+    i->at = (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
+    r = delta_decoder_run(s->delta, i->chain ? chain_state(i->chain) : NULL, &s->batch,
+                          &i->at);
+    i->has_at = r > 0 && r != E_CONFLICT;
+    if (r)
+        return r;
+    if (i->chain)
+        kept = chains_decoded(chains, i->chain, clock_boot_ns());
+    if (!kept)
+        note_not_kept(i);
+    i->n_measurements = s->batch.n_items;
+    note_host(i, &s->batch, now_ns);
+    return 0;
+}
+
 /* Return: 0, and the key is reserved where there is one; else why it isn't. E_PENDING:
  * peer_settled() will be called. */
-static int reserve_key(struct ingest *i, const struct batch *b, uint64_t now_ns)
+static int reserve_key(struct ingest *i, struct span identifier, uint64_t now_ns)
 {
     if (!i->has_key)
         return 0;
     i->waiter = (struct keys_waiter){.settled = peer_settled, .arg = i};
-    return keys_reserve(store_keys(i->service->store), batch_identifier(b), &i->key,
-                        &i->waiter, now_ns);
+    return keys_reserve(store_keys(i->service->store), identifier, &i->key, &i->waiter,
+                        now_ns);
+}
+
+/* What becomes a job of the batch, if there is room for it. Return: 0, and gives *ret;
+ * as decode_delta(), make_job() and store_room(). */
+static int prepare(struct ingest *i, struct scratch *s, uint64_t now_ns, struct job **ret)
+{
+    int r = 0;
+
+    if (i->form == MEDIA_DELTA)
+        r = decode_delta(i, s, now_ns);
+    if (r == 0)
+        r = make_job(i, &s->batch, now_ns, ret);
+    if (r)
+        return r;
+    r = store_room(i->service->store, (*ret)->lines.len);
+    if (r) {
+        admit_release(i->service->admit, (*ret)->charged);
+        job_free(*ret);
+    }
+    return r;
 }
 
 void ingest_submit(struct ingest *i, struct scratch *s)
 {
-    const struct batch *b = &s->batch;
+    bool is_delta = i->form == MEDIA_DELTA;
+    struct span identifier = is_delta ? s->head.identifier : batch_identifier(&s->batch);
     struct store *store = i->service->store;
     uint64_t start_ns = clock_boot_ns();
     uint64_t now_ns = clock_wall_ns();
     struct stats *stats = i->service->stats;
     struct job *job;
 
-    note_host(i, b, now_ns);
-    int r = reserve_key(i, b, now_ns);
+    if (!is_delta)
+        note_host(i, &s->batch, now_ns);
+    int r = reserve_key(i, identifier, now_ns);
     if (r == E_PENDING) {
         /* Its result may have come already: @i is no longer ours to read. */
         stats_add(stats, STATS_PENDING_WAITS, 1);
@@ -285,17 +384,10 @@ void ingest_submit(struct ingest *i, struct scratch *s)
         settle(i, r);
         return;
     }
-    r = make_job(i, b, now_ns, &job);
-    if (r == 0) {
-        r = store_room(store, job->lines.len);
-        if (r) {
-            admit_release(i->service->admit, job->charged);
-            job_free(job);
-        }
-    }
+    r = prepare(i, s, now_ns, &job);
     if (r) {
         if (i->has_key)
-            keys_settle(store_keys(store), batch_identifier(b), &i->key, r, now_ns);
+            keys_settle(store_keys(store), identifier, &i->key, r, now_ns);
         settle(i, r);
         return;
     }

@@ -6,14 +6,20 @@
  * ask whether it is a replay, format as lines of a collection, hand over. Knows nothing
  * of HTTP.
  *
+ * A delta is decoded after it was asked whether it is a replay, for that changes no
+ * state; and on the state that it alone has until its fate is known (chains.h).
+ *
  * In two steps, since the second may wait for the disk or for another request:
- *   ingest_read()    in the caller's time; the batch is then in the scratch
+ *   ingest_read()    in the caller's time; the batch is then in the scratch, or the
+ *                    message where it is a delta
  *   ingest_submit()  ends in exactly one call of settled(), by whichever thread knows
  *                    the batch's fate, perhaps before it returns
  */
 
+#include "common/delta.h"
 #include "common/gzip.h"
 #include "common/media.h"
+#include "pcd/chains.h"
 #include "pcd/keys.h"
 #include "pcd/service.h"
 
@@ -24,6 +30,8 @@ struct scratch {
     struct inflater *inflater;
     struct buf decoded;
     struct batch batch;
+    struct delta_decoder *delta;
+    struct delta_head head; /* of the message that it has open */
 };
 
 PC_MUST_CHECK int scratch_init(struct scratch *s, const struct pcd_conf *conf);
@@ -55,10 +63,13 @@ struct ingest {
     /* Results, for settled() and after. */
     int r;          /* 0: stored; E_REPLAY: stored before; else it is not */
     bool keys_full; /* E_FULL for the session's ranges, not for want of memory or disk */
+    bool has_at;    /* r is a decoder's verdict, and at says why and where */
+    struct err_at at;
     size_t n_measurements;
 
     /* Its own. */
     struct keys_waiter waiter;
+    struct chain *chain; /* taken for it; NULL: none */
     uint64_t pushed_ns;
     uint64_t decode_ns;
 };
@@ -76,7 +87,10 @@ PC_MUST_CHECK int ingest_parse_key(struct span key, struct span floor, bool *ret
 /**
  * ingest_read() - decode a body into the scratch
  *
- * Return: 0; E_TRUNCATED, E_MALFORMED, E_TOO_LARGE with *reterr_at; -ENOMEM.
+ * A delta is only opened; and refused where it builds on others without a key.
+ *
+ * Return: 0; E_TRUNCATED, E_MALFORMED, E_TOO_LARGE, E_UNSUPPORTED (a version of the
+ *         delta form) with *reterr_at; -ENOMEM.
  */
 PC_MUST_CHECK int ingest_read(struct ingest *i, struct scratch *s, struct span body,
                               struct err_at *reterr_at);

@@ -7,6 +7,7 @@
 #include "common/units.h"
 #include "common/version.h"
 #include "pcd/auth.h"
+#include "pcd/chains.h"
 #include "pcd/hosts.h"
 #include "pcd/options.h"
 #include "pcd/server.h"
@@ -31,8 +32,10 @@ struct pcd {
     struct admit admit;
     struct stats stats;
     struct log_limit two_sessions;
+    struct log_limit states_full;
     struct auth *auth;
     struct hosts *hosts;
+    struct chains *chains;
     struct service service;
     struct server *server;
 };
@@ -157,10 +160,13 @@ static int start(struct pcd *p, struct store_conf *store_conf)
 
     p->admit.max_bytes = p->conf.queue_max;
     p->two_sessions.every_ns = MINUTE;
+    p->states_full.every_ns = MINUTE;
     int r = start_keys(p);
     if (r)
         return r;
     r = hosts_new(HOSTS_MAX, seed, &p->hosts);
+    if (r == 0)
+        r = chains_new(p->conf.delta_state_max, seed, &p->chains);
     if (r) {
         complain("can't", "begin", err_text(r));
         return r;
@@ -170,8 +176,10 @@ static int start(struct pcd *p, struct store_conf *store_conf)
         .auth = p->auth,
         .admit = &p->admit,
         .hosts = p->hosts,
+        .chains = p->chains,
         .stats = &p->stats,
         .two_sessions = &p->two_sessions,
+        .states_full = &p->states_full,
         .start_s = clock_wall_ns() / SEC,
     };
     r = start_store(p, store_conf);
@@ -204,6 +212,7 @@ static int stop(struct pcd *p)
     int r = store_close(p->service.store);
     if (r)
         log_event(LOG_ERROR, "checkpoint_failed", LOG_RESULT("reason", r));
+    chains_free(p->chains); /* no batch is on its way any more */
     hosts_free(p->hosts);
     auth_free(p->auth);
     return r;

@@ -3,7 +3,9 @@
 
 #include "common/clock.h"
 #include "common/version.h"
+#include "pcd/chains.h"
 #include "pcd/hosts.h"
+#include "pcd/options.h"
 #include "pcd/stats.h"
 #include "pcd/store.h"
 
@@ -64,9 +66,11 @@ int pages_metrics(const struct service *s, const struct connections *c, struct b
         .connections_max = connections_max(c),
         .bytes = atomic_load(&s->admit->bytes),
         .bytes_max = s->admit->max_bytes,
+        .delta_bytes_max = s->conf->delta_state_max,
     };
 
     hosts_count(s->hosts, clock_boot_ns(), &view.hosts);
+    chains_count(s->chains, &view.delta);
     store_count(s->store, &view.store);
     *ret_code = MHD_HTTP_OK;
     return stats_render(s->stats, &view, to);

@@ -13,9 +13,11 @@ struct service {
     struct auth *auth;
     struct admit *admit;
     struct hosts *hosts;
+    struct chains *chains;
     struct stats *stats;
     struct store *store;
-    struct log_limit *two_sessions; /* holds down the lines about cloned images */
+    struct log_limit *two_sessions; /* holds down the lines about cloned images, */
+    struct log_limit *states_full;  /* and about delta states that aren't kept */
     uint64_t start_s;               /* since the Unix epoch */
     _Atomic bool stops;             /* requests that begin get 503 */
 };

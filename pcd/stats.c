@@ -12,7 +12,7 @@ const char *const stats_route_names[STATS_ROUTES] = {
 };
 
 static const unsigned codes[STATS_CODES] = {
-    0, 200, 400, 401, 404, 405, 408, 413, 415, 429, 431, 500, 503, 507,
+    0, 200, 400, 401, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 507,
 };
 
 /* Upper bounds of the buckets, as numbers and as a label shows them. */
@@ -71,6 +71,9 @@ static const struct metric view_gauges[] = {
     VIEW("pcd_bytes_in_flight_max", "Bytes of batches allowed in memory.", bytes_max),
     VIEW("pcd_hosts", "Hosts seen in the last hour.", hosts.recent),
     VIEW("pcd_hosts_known", "Hosts remembered.", hosts.known),
+    VIEW("pcd_delta_states", "Delta states kept.", delta.states),
+    VIEW("pcd_delta_state_bytes", "Bytes of delta states.", delta.bytes),
+    VIEW("pcd_delta_state_bytes_max", "Bytes of delta states allowed.", delta_bytes_max),
     VIEW("pcd_queue_jobs", "Batches that wait for the log.", store.queued_jobs),
     VIEW("pcd_unfiled_bytes", "Bytes of lines logged, not yet in day files.",
          store.unfiled_bytes),
@@ -93,6 +96,12 @@ static const struct metric view_counters[] = {
     VIEW("pcd_two_sessions_total",
          "Batches that showed two live sessions under one identifier.",
          hosts.two_sessions),
+    VIEW("pcd_delta_states_evicted_total",
+         "Idle delta states that went for want of room.", delta.evicted),
+    VIEW("pcd_delta_states_not_kept_total",
+         "Delta states in use that were not kept for want of room.", delta.not_kept),
+    VIEW("pcd_delta_conflicts_total",
+         "Batches refused for building on a state that is not there.", delta.conflicts),
     VIEW("pcd_groups_total", "Group commits.", store.groups),
     VIEW("pcd_syncs_total", "Syncs of the log.", store.syncs),
     VIEW("pcd_sync_failures_total", "Failed writes and syncs of the log.",

@@ -7,6 +7,7 @@
  */
 
 #include "common/buf.h"
+#include "pcd/chains.h"
 #include "pcd/hosts.h"
 #include "pcd/store.h"
 
@@ -47,7 +48,7 @@ enum stats_duration {
     STATS_DURATIONS,
 };
 
-#define STATS_CODES 14u
+#define STATS_CODES 15u
 #define STATS_BUCKETS 14u
 
 struct stats_histogram {
@@ -79,6 +80,8 @@ struct stats_view {
     uint64_t bytes; /* charged to admit */
     uint64_t bytes_max;
     struct hosts_counts hosts;
+    struct chains_counts delta;
+    uint64_t delta_bytes_max;
     struct store_counts store;
 };
 

@@ -77,7 +77,11 @@ static void refuse_result(struct upload *u, int r)
     else if (r == E_STOPPED)
         text = "shutting down";
     else if (r == E_TOO_LARGE)
-        text = "the batch is too large once it is formatted";
+        text = "the batch is too large once it is decoded";
+    else if (r == E_CONFLICT)
+        text = WIRE_ERROR_SNAPSHOT;
+    else if (r == E_TRUNCATED || r == E_MALFORMED)
+        text = "another request that brought this batch was refused: it does not decode";
     else if (r == -ENOMEM)
         text = "out of memory";
     upload_refuse(u, reply_code(r), text);
@@ -306,6 +310,8 @@ static void take_result(struct upload *u)
         upload_refuse(u, MHD_HTTP_TOO_MANY_REQUESTS,
                       "too many holes among this session's numbers: send "
                       "Idempotency-Floor, or begin a new session");
+    } else if (i->has_at) {
+        refuse_decode(u, i->r, &i->at);
     } else {
         refuse_result(u, i->r);
     }

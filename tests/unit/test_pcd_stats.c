@@ -18,6 +18,8 @@ static const struct stats_view view = {
     .msgpack = "p",
     .connections = 7,
     .hosts = {.recent = 3},
+    .delta = {.states = 4, .bytes = 5, .evicted = 6, .not_kept = 8, .conflicts = 9},
+    .delta_bytes_max = 10,
     .store = {.log_failed = true, .recovery = {.duration_ns = 1500 * MSEC}},
 };
 static char page[PAGE_BYTES + 1];
@@ -54,11 +56,13 @@ START_TEST(answers_are_counted_by_route_and_code)
 {
     stats_request(&stats, STATS_TRICKLE, 200);
     stats_request(&stats, STATS_TRICKLE, 200);
+    stats_request(&stats, STATS_TRICKLE, 409);
     stats_request(&stats, STATS_TRICKLE, 507);
     stats_request(&stats, STATS_OTHER, 404);
     stats_request(&stats, STATS_PING, 299);
     render();
     assert_line("pcd_requests_total{route=\"trickle\",code=\"200\"} 2");
+    assert_line("pcd_requests_total{route=\"trickle\",code=\"409\"} 1");
     assert_line("pcd_requests_total{route=\"trickle\",code=\"507\"} 1");
     assert_line("pcd_requests_total{route=\"other\",code=\"404\"} 1");
     assert_line("pcd_requests_total{route=\"ping\",code=\"0\"} 1");
@@ -103,6 +107,12 @@ START_TEST(what_the_others_know_is_shown)
         "msgpack=\"p\"} 1");
     assert_line("pcd_connections 7");
     assert_line("pcd_hosts 3");
+    assert_line("pcd_delta_states 4");
+    assert_line("pcd_delta_state_bytes 5");
+    assert_line("pcd_delta_state_bytes_max 10");
+    assert_line("pcd_delta_states_evicted_total 6");
+    assert_line("pcd_delta_states_not_kept_total 8");
+    assert_line("pcd_delta_conflicts_total 9");
     assert_line("pcd_log_failed 1");
     assert_line("pcd_files_failed 0");
     assert_line("pcd_recovery_seconds 1.500000000");
