@@ -2,6 +2,7 @@
 #include "tests/bench/fleet.h"
 
 #include "common/clock.h"
+#include "common/delta.h"
 #include "common/gzip.h"
 #include "common/io.h"
 #include "common/units.h"
@@ -16,7 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/uio.h>
 
-#define REQUEST_MAX MIB
+#define REQUEST_MAX LIMIT_BODY_BYTES
 #define ANSWER_MAX 4096
 #define RETRY_NS (100 * MSEC)
 #define GZIP_LEVEL 1
@@ -27,10 +28,11 @@ struct client {
     int fd;             /* -1 without a connection */
     uint32_t waits_for; /* what epoll watches */
     uint64_t session;
-    uint64_t seq;       /* of the batch on its way, from 1 */
-    bool is_retry;      /* it was sent before */
-    struct buf head;    /* of its bodies, not compressed */
-    struct buf request; /* headers and head; the payload's tail follows */
+    uint64_t seq;                  /* of the batch on its way, from 1 */
+    bool is_retry;                 /* it was sent before */
+    struct buf head;               /* of its bodies, not compressed */
+    struct delta_encoder *encoder; /* of deltas, which have no head; else NULL */
+    struct buf request;            /* headers and head; the payload's tail follows */
     size_t sent;
     uint64_t began_ns; /* this request, or the wait */
     uint8_t answer[ANSWER_MAX];
@@ -52,6 +54,8 @@ static int client_init(struct fleet *f, size_t number)
     c->seq = 1;
     buf_init(&c->head, REQUEST_MAX);
     buf_init(&c->request, REQUEST_MAX);
+    if (f->payload->conf.codec == &delta_codec)
+        return delta_encoder_new(&(struct delta_encoder_conf){0}, &c->encoder);
     identifier_of(f, number, identifier);
     return payload_head(f->payload, span_of_str(identifier), c->session, &c->head);
 }
@@ -85,6 +89,7 @@ void fleet_done(struct fleet *f)
     for (size_t i = 0; f->clients && i < f->conf.n_clients; i++) {
         buf_done(&f->clients[i].head);
         buf_done(&f->clients[i].request);
+        delta_encoder_free(f->clients[i].encoder);
         io_close(&f->clients[i].fd);
     }
     free(f->clients);
@@ -133,16 +138,38 @@ static int client_watch(struct fleet *f, struct client *c, uint32_t events)
     return epoll_ctl(f->epoll_fd, op, c->fd, &e) ? -errno : 0;
 }
 
+/* Makes the next delta of the client's chain in the place of a head. */
+static int client_delta(struct fleet *f, struct client *c)
+{
+    CLEANUP(batch_done) struct batch b;
+    char identifier[LIMIT_IDENTIFIER_BYTES + 1];
+    struct delta_place place;
+
+    batch_init(&b, &f->payload->batch.limits);
+    identifier_of(f, (size_t)(c - f->clients), identifier);
+    int r = payload_batch(f->payload, span_of_str(identifier), c->session, c->seq, &b);
+    if (r)
+        return r;
+    if (c->is_retry)
+        delta_encoder_forget(c->encoder);
+    buf_reset(&c->head);
+    return delta_encode_chained(c->encoder, &b, (c->seq - 1) * b.n_ticks, &c->head,
+                                &place);
+}
+
 /* Makes the request for the client's batch: headers, and the head of the body. */
 static int client_request(struct fleet *f, struct client *c)
 {
     CLEANUP(buf_done) struct buf head;
-    struct span body = buf_span(&c->head);
     int r = 0;
 
     buf_init(&head, REQUEST_MAX);
-    payload_number(&c->head, c->seq);
-    if (f->deflater) {
+    if (c->encoder)
+        r = client_delta(f, c);
+    else
+        payload_number(&c->head, c->seq);
+    struct span body = buf_span(&c->head);
+    if (r == 0 && f->deflater) {
         r = deflater_gzip(f->deflater, body, &head);
         body = buf_span(&head);
     }
@@ -257,6 +284,8 @@ static void client_answered(struct fleet *f, struct client *c,
     latency_add(&f->latency, clock_monotonic_ns() - c->began_ns);
     f->counts.stored++;
     f->counts.replayed += a->replayed;
+    if (a->replayed && c->encoder)
+        delta_encoder_forget(c->encoder);
     c->seq++;
     c->is_retry = false;
     client_go_on(f, c);

@@ -4,7 +4,8 @@
 /*
  * Many clients in one thread: each has an identifier, a session, one connection that
  * stays open, and one batch on its way. A batch that was not taken as stored is sent
- * again under its number until the time is over, so that pcd is asked for "once" too.
+ * again under its number until the time is over, so that pcd is asked for "once" too. Of
+ * deltas each client makes a chain, with a snapshot after anything but a plain 200.
  *
  * A client:  WAITING -> CONNECTING -> SENDING -> RECEIVING -> SENDING … -> FINISHED
  *            anything that goes wrong is counted, and leads back to WAITING

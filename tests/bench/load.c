@@ -7,6 +7,7 @@
  */
 
 #include "common/clock.h"
+#include "common/delta.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/msgpack.h"
@@ -38,8 +39,8 @@ struct load_conf {
     bool gzip;
 };
 
-static const char *const forms[] = {"json", "msgpack", NULL};
-static const struct codec *const codecs[] = {&json_codec, &msgpack_codec};
+static const char *const forms[] = {"json", "msgpack", "delta", NULL};
+static const struct codec *const codecs[] = {&json_codec, &msgpack_codec, &delta_codec};
 
 #define AT(field) offsetof(struct load_conf, field)
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/bench/payload.h"
 
+#include "common/delta.h"
 #include "common/gzip.h"
 #include "common/io.h"
 #include "common/json.h"
@@ -116,21 +117,26 @@ static int measure(struct payload *p)
     return r;
 }
 
+int payload_batch(const struct payload *p, struct span identifier, uint64_t session,
+                  uint64_t seq, struct batch *ret)
+{
+    char text[MARKER_BYTES];
+    struct measurement m = marker(p, text, session, seq);
+    int r = batch_set_identifier(ret, identifier);
+
+    if (r == 0)
+        r = batch_append(ret, &m);
+    return r ? r : batch_append_range(ret, &p->batch, 1, p->batch.n_items - 1);
+}
+
 /* The batch for one client, numbered 0, encoded whole. */
 static int encode(struct payload *p, struct span identifier, uint64_t session,
                   struct buf *to)
 {
     CLEANUP(batch_done) struct batch b;
-    char text[MARKER_BYTES];
 
     batch_init(&b, &p->batch.limits);
-    struct measurement m = marker(p, text, session, 0);
-    int r = batch_set_identifier(&b, identifier);
-
-    if (r == 0)
-        r = batch_append(&b, &m);
-    if (r == 0)
-        r = batch_append_range(&b, &p->batch, 1, p->batch.n_items - 1);
+    int r = payload_batch(p, identifier, session, 0, &b);
     return r ? r : p->conf.codec->encode_request(&b, to);
 }
 
@@ -141,6 +147,8 @@ static int make_tail(struct payload *p)
     CLEANUP(buf_done) struct buf body;
     char text[MARKER_BYTES];
 
+    if (p->conf.codec == &delta_codec)
+        return 0; /* what a body says depends on the one before */
     buf_init(&body, LIMIT_DECODED_BYTES);
     struct span end = marker_text(text, 0, 0);
     int r = encode(p, SPAN("x"), 0, &body);

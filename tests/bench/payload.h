@@ -6,7 +6,8 @@
  * that names the client's session and the batch's number, and after it measurements that
  * are the same for everybody. So a body is a short head, made for each batch, and a long
  * tail, encoded and compressed once (gzip members may follow each other). What pcd must
- * then hold on disk is known byte by byte.
+ * then hold on disk is known byte by byte. Of a delta only that is so: its bodies are
+ * made one by one.
  *
  * Immutable once made.
  */
@@ -28,7 +29,7 @@ struct payload_conf {
 struct payload {
     struct payload_conf conf;
     struct batch batch;   /* the marker's place is its first measurement */
-    struct buf tail;      /* of every body, as sent */
+    struct buf tail;      /* of every body, as sent; of a delta: nothing */
     size_t plain_tail_n;  /* its length before compression */
     struct buf json_tail; /* as pcd stores it: the lines after the marker's */
     size_t stored_n; /* bytes of a batch as pcd stores it, the marker's line included */
@@ -45,6 +46,11 @@ struct payload {
  */
 PC_MUST_CHECK int payload_init(struct payload *p, const struct payload_conf *conf);
 void payload_done(struct payload *p);
+
+/* Fills an empty batch with a client's batch. Return: 0; E_MALFORMED for an identifier
+ * the protocol doesn't take; E_TOO_LARGE over the batch's limits; -ENOMEM. */
+PC_MUST_CHECK int payload_batch(const struct payload *p, struct span identifier,
+                                uint64_t session, uint64_t seq, struct batch *ret);
 
 /**
  * payload_head() - append the head of a client's bodies, not compressed

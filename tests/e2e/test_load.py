@@ -39,7 +39,8 @@ def test_200_clients_at_once_lose_nothing():
 def test_every_form_under_load():
     pcd = Pcd()
     for number, (form, gzip) in enumerate((("json", "yes"), ("json", "no"),
-                                           ("msgpack", "yes"), ("msgpack", "no"))):
+                                           ("msgpack", "yes"), ("msgpack", "no"),
+                                           ("delta", "yes"), ("delta", "no"))):
         load(pcd, 20, "--clients", "20", "--batches", "25", "--form", form,
              f"--gzip={gzip}", "--prefix", f"form-{number}")
     assert pcd.stop() == 0, pcd.log
