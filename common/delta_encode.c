@@ -264,7 +264,7 @@ static const char *write_times(struct delta_encoder *e, const struct batch *b,
     uint64_t unit = SEC;
     uint64_t before = base_ns;
     uint64_t step = 0;
-    bool first = true;
+    size_t tick = 0;
     int r = 0;
 
     if (base_ns % SEC)
@@ -278,10 +278,10 @@ static const char *write_times(struct delta_encoder *e, const struct batch *b,
             continue;
         uint64_t now = b->items[i].time_ns;
         uint64_t next = now / unit - before / unit;
-        r = varint_append(zigzag(first ? next : next - step), &e->times);
+        r = varint_append(zigzag(tick < 2 ? next : next - step), &e->times);
         step = next;
         before = now;
-        first = false;
+        tick++;
     }
     *ret_r = r;
     return unit == SEC ? WIRE_DELTA_SECONDS : WIRE_DELTA_NANOSECONDS;

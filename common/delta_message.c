@@ -206,7 +206,7 @@ static void plan_times(struct planning *p)
                NULL);
     cursor_init(&c, m->times_span);
     while (p->r == 0 && cursor_left(&c) > 0) {
-        step = unzigzag(varint_take(&c)) + (m->n_ticks > 0 ? step : 0);
+        step = unzigzag(varint_take(&c)) + (m->n_ticks > 1 ? step : 0);
         time += step;
         if (!check(p, &c))
             return;
