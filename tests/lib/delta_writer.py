@@ -41,7 +41,7 @@ class Writer:
     def __init__(self, identifier, shapes):
         self.identifier, self.shapes = identifier, shapes
         self.snapshots = self.number = self.tick = 0
-        self.time, self.values = None, None
+        self.time, self.values = 0, [[0] * shape.count(0) for shape in shapes.values()]
 
     def snapshot(self, ticks):
         self.snapshots, self.number = self.snapshots + 1, 0
