@@ -80,6 +80,7 @@ static int store(struct load *l, const struct opt *o, union opt_value value)
     case OPT_DURATION:
     case OPT_SIZE:
     case OPT_COUNT:
+    case OPT_FRACTION:
         memcpy(at, &value.number, sizeof value.number);
         break;
     case OPT_BOOL:

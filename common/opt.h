@@ -22,6 +22,7 @@ enum opt_type {
     OPT_DURATION, /* uint64_t, nanoseconds */
     OPT_SIZE,     /* uint64_t, bytes */
     OPT_COUNT,    /* uint64_t */
+    OPT_FRACTION, /* uint64_t, millionths */
     OPT_BOOL,     /* bool: true, false, yes, no, on, off, 1, 0; a flag alone is true */
     OPT_CHOICE,   /* int, index into choices */
 };
@@ -32,7 +33,7 @@ struct opt {
     enum opt_type type;
     size_t at;        /* offset of the value in the program's struct */
     const char *dflt; /* text, parsed as a user's; "" where there is none */
-    uint64_t min;     /* bounds of a duration, size or count, inclusive */
+    uint64_t min;     /* bounds of what is a uint64_t, inclusive */
     uint64_t max;
     bool zero_too;              /* 0 is taken as well, below min */
     const char *const *choices; /* ended by NULL; matched without case */

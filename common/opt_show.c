@@ -160,6 +160,7 @@ static void print_value(const struct opt *o, const void *at, FILE *to)
     case OPT_DURATION:
     case OPT_SIZE:
     case OPT_COUNT:
+    case OPT_FRACTION:
         memcpy(&value.number, at, sizeof value.number);
         opt_text_number(o, value.number, number);
         (void)fputs(number, to);

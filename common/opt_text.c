@@ -64,6 +64,9 @@ int opt_text_parse(const struct opt *o, const char *text, union opt_value *ret)
     case OPT_COUNT:
         r = units_parse_u64(bytes, &value.number);
         break;
+    case OPT_FRACTION:
+        r = units_parse_fraction(bytes, &value.number);
+        break;
     }
     /* A number beyond 64 bits is out of bounds as others are. */
     if (r || check_bounds(o, value.number) != 0)
@@ -79,6 +82,8 @@ void opt_text_number(const struct opt *o, uint64_t number,
         units_print_duration(number, ret_text);
     else if (o->type == OPT_SIZE)
         units_print_size(number, ret_text);
+    else if (o->type == OPT_FRACTION)
+        units_print_fraction(number, ret_text);
     else
         (void)snprintf(ret_text, OPT_EXPECTED_TEXT, "%" PRIu64, number);
 }
@@ -103,7 +108,8 @@ void opt_text_range(const struct opt *o, char ret_text[OPT_EXPECTED_TEXT])
     ret_text[0] = 0;
     if (o->type == OPT_CHOICE)
         print_choices(o, ret_text);
-    if (o->type != OPT_DURATION && o->type != OPT_SIZE && o->type != OPT_COUNT)
+    if (o->type != OPT_DURATION && o->type != OPT_SIZE && o->type != OPT_COUNT &&
+        o->type != OPT_FRACTION)
         return;
     opt_text_number(o, o->min, min);
     opt_text_number(o, o->max, max);
@@ -119,6 +125,7 @@ void opt_text_expected(const struct opt *o, char ret_text[OPT_EXPECTED_TEXT])
         [OPT_DURATION] = "a duration with its unit, ",
         [OPT_SIZE] = "a size, ",
         [OPT_COUNT] = "a number, ",
+        [OPT_FRACTION] = "a fraction of at most six places, ",
         [OPT_BOOL] = "true or false",
         [OPT_CHOICE] = "",
     };

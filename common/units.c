@@ -35,6 +35,7 @@ static const struct unit size_units[] = {
 };
 
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
+#define MILLION_PLACES 6u
 
 static bool is_digit(uint8_t c)
 {
@@ -173,6 +174,28 @@ int units_parse_size(struct span text, uint64_t *ret_bytes)
     return 0;
 }
 
+int units_parse_fraction(struct span text, uint64_t *ret_millionths)
+{
+    struct span places = {NULL, 0};
+    uint64_t value;
+    int r = read_digits(take_digits(&text), &value);
+
+    if (r == 0 && text.n > 0 && text.data[0] == '.') {
+        text = span_from(text, 1);
+        places = take_digits(&text);
+        r = places.n > 0 ? 0 : E_MALFORMED;
+    }
+    if (r)
+        return r;
+    if (text.n > 0 || !all_zero(span_from(places, MILLION_PLACES)))
+        return E_MALFORMED;
+    if (__builtin_mul_overflow(value, MILLION, &value) ||
+        __builtin_add_overflow(value, fraction_of(MILLION, places), &value))
+        return E_TOO_LARGE;
+    *ret_millionths = value;
+    return 0;
+}
+
 int units_parse_u64(struct span text, uint64_t *ret)
 {
     struct span digits = take_digits(&text);
@@ -200,4 +223,15 @@ void units_print_duration(uint64_t ns, char ret_text[UNITS_TEXT])
 void units_print_size(uint64_t bytes, char ret_text[UNITS_TEXT])
 {
     print(bytes, size_units, ret_text);
+}
+
+void units_print_fraction(uint64_t millionths, char ret_text[UNITS_TEXT])
+{
+    int n = snprintf(ret_text, UNITS_TEXT, "%" PRIu64 ".%06" PRIu64, millionths / MILLION,
+                     millionths % MILLION);
+
+    while (ret_text[n - 1] == '0')
+        ret_text[--n] = '\0';
+    if (ret_text[n - 1] == '.')
+        ret_text[--n] = '\0';
 }

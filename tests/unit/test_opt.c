@@ -18,6 +18,7 @@ struct conf {
     uint64_t period_ns;
     uint64_t room;
     uint64_t count;
+    uint64_t threshold;
     bool skip;
     int mode;
 };
@@ -61,6 +62,14 @@ static const struct opt opts[] = {
      .min = 1,
      .max = 1000,
      .help = "measurements in a batch"},
+    {.name = "threshold",
+     .type = OPT_FRACTION,
+     .at = offsetof(struct conf, threshold),
+     .dflt = "0.001",
+     .min = 1,
+     .max = 999999,
+     .zero_too = true,
+     .help = "what is left out"},
     {.name = "tls-skip-verify",
      .type = OPT_BOOL,
      .at = offsetof(struct conf, skip),
@@ -157,6 +166,7 @@ START_TEST(without_anything_each_option_has_its_default)
     ck_assert_uint_eq(conf.period_ns, 10 * SEC);
     ck_assert_uint_eq(conf.room, 4 << 20);
     ck_assert_uint_eq(conf.count, 100);
+    ck_assert_uint_eq(conf.threshold, 1000);
     ck_assert(!conf.skip);
     ck_assert_int_eq(conf.mode, 0);
     for (size_t i = 0; i < N_OF(opts); i++)
@@ -311,6 +321,32 @@ START_TEST(numbers_are_taken_within_their_bounds)
 }
 END_TEST
 
+static const struct {
+    const char *flag;
+    uint64_t millionths;
+    int r;
+} fractions[] = {
+    {"--threshold=0", 0, 0},
+    {"--threshold=0.000001", 1, 0},
+    {"--threshold=0.25", 250000, 0},
+    {"--threshold=0.999999", 999999, 0},
+    {"--threshold=0.9999990", 999999, 0},
+    {"--threshold=1", 0, E_MALFORMED},
+    {"--threshold=0.9999999", 0, E_MALFORMED},
+    {"--threshold=0.0000001", 0, E_MALFORMED},
+    {"--threshold=99999999999999999999", 0, E_MALFORMED},
+    {"--threshold=5%", 0, E_MALFORMED},
+    {"--threshold=", 0, E_MALFORMED},
+};
+
+START_TEST(a_fraction_is_millionths_within_its_bounds)
+{
+    ck_assert_int_eq(load(ARGS(fractions[_i].flag, NULL), NONE), fractions[_i].r);
+    if (fractions[_i].r == 0)
+        ck_assert_uint_eq(conf.threshold, fractions[_i].millionths);
+}
+END_TEST
+
 #define LONG_TEXT "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define SECRET_ERROR(flag)                                                               \
     "--" flag                                                                            \
@@ -334,6 +370,10 @@ static const struct {
     {{"--queue-max=1"},
      NULL,
      "--queue-max: given '1', expected a size, 1KiB to 18446744073709551615B"},
+    {{"--threshold=1"},
+     NULL,
+     "--threshold: given '1', expected a fraction of at most six places, 0.000001 to "
+     "0.999999, or 0"},
     {{"--mode=remote"}, NULL, "--mode: given 'remote', expected local, trickle or Both"},
     {{"--tls-skip-verify=maybe"},
      NULL,
@@ -547,6 +587,7 @@ START_TEST(settings_are_printed_by_source_with_secrets_masked)
                            "# Defaults:\n"
                            "TST_QUEUE_MAX=4MiB\n"
                            "TST_BATCH_SIZE=100\n"
+                           "TST_THRESHOLD=0.001\n"
                            "TST_TLS_SKIP_VERIFY=false\n");
     free(text);
 }
@@ -576,9 +617,10 @@ START_TEST(printed_settings_are_a_file_with_the_same_settings)
     char variable[64];
 
     (void)snprintf(variable, sizeof variable, "TST_SERVER_URL=%s", texts[_i]);
-    ck_assert_int_eq(load(ARGS("--period=1500ms", "--tls-skip-verify", NULL),
-                          ARGS(variable, "TST_QUEUE_MAX=1025", "TST_MODE=trickle", NULL)),
-                     0);
+    ck_assert_int_eq(
+        load(ARGS("--period=1500ms", "--tls-skip-verify", "--threshold=0.0125", NULL),
+             ARGS(variable, "TST_QUEUE_MAX=1025", "TST_MODE=trickle", NULL)),
+        0);
     char *text = print(NULL);
     write_file(text);
     free(text);
@@ -586,6 +628,7 @@ START_TEST(printed_settings_are_a_file_with_the_same_settings)
     ck_assert_str_eq(conf.server, texts[_i]);
     ck_assert_uint_eq(conf.period_ns, 1500 * MSEC);
     ck_assert_uint_eq(conf.room, 1025);
+    ck_assert_uint_eq(conf.threshold, 12500);
     ck_assert(conf.skip);
     ck_assert_int_eq(conf.mode, 1);
     ck_assert_str_eq(source_of("server-url"), "file");
@@ -607,6 +650,8 @@ START_TEST(help_shows_every_option_in_columns)
         "  --queue-max        TST_QUEUE_MAX        4MiB              room for batches\n",
         "  --batch-size       TST_BATCH_SIZE       100               measurements in a ",
         " measurements in a batch (1 to 1000)\n",
+        "  --threshold        TST_THRESHOLD        0.001             what is left out\n",
+        "(0.000001 to 0.999999, or 0)\n",
         "  --tls-skip-verify  TST_TLS_SKIP_VERIFY  no                trust anybody\n",
         "  --mode             TST_MODE             local             what to do (local, ",
         " what to do (local, trickle or Both)\n",
@@ -699,6 +744,8 @@ int main(void)
     tcase_add_test(c, old_names_are_taken_wherever_names_are);
     tcase_add_test(c, a_name_beats_its_old_name_in_any_order);
     tcase_add_loop_test(c, numbers_are_taken_within_their_bounds, 0, N_OF(bounds));
+    tcase_add_loop_test(c, a_fraction_is_millionths_within_its_bounds, 0,
+                        N_OF(fractions));
     tcase_add_loop_test(c, what_is_wrong_is_one_line_that_says_what_would_be_right, 0,
                         N_OF(errors));
     tcase_add_test(c, a_file_that_can_not_be_read_is_a_fault);

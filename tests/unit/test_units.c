@@ -178,6 +178,45 @@ START_TEST(numbers_are_digits_and_nothing_else)
 }
 END_TEST
 
+static const struct row fractions[] = {
+    {"0", 0, 0},
+    {"0.0", 0, 0},
+    {"00.00", 0, 0},
+    {"1", 0, 1000000},
+    {"0.001", 0, 1000},
+    {"0.5", 0, 500000},
+    {"0.000001", 0, 1},
+    {"0.0000010000", 0, 1},
+    {"0.123456", 0, 123456},
+    {"0.999999", 0, 999999},
+    {"2.25", 0, 2250000},
+    {"18446744073709.551615", 0, UINT64_MAX},
+    {"18446744073709.551616", E_TOO_LARGE, 0},
+    {"18446744073710", E_TOO_LARGE, 0},
+    {"18446744073709551616", E_TOO_LARGE, 0},
+    {"0.0000001", E_MALFORMED, 0},
+    {"0.1234567", E_MALFORMED, 0},
+    {"", E_MALFORMED, 0},
+    {".", E_MALFORMED, 0},
+    {".5", E_MALFORMED, 0},
+    {"5.", E_MALFORMED, 0},
+    {"0.5.5", E_MALFORMED, 0},
+    {"0,5", E_MALFORMED, 0},
+    {"-0.5", E_MALFORMED, 0},
+    {"+0.5", E_MALFORMED, 0},
+    {"1e-3", E_MALFORMED, 0},
+    {"5%", E_MALFORMED, 0},
+    {" 0.5", E_MALFORMED, 0},
+    {"0.5 ", E_MALFORMED, 0},
+    {"0.x", E_MALFORMED, 0},
+};
+
+START_TEST(fractions_are_read_exactly_or_not_at_all)
+{
+    check_row(&fractions[_i], units_parse_fraction);
+}
+END_TEST
+
 /* What stands behind the span is not looked at. */
 START_TEST(a_text_ends_where_its_span_ends)
 {
@@ -187,7 +226,10 @@ START_TEST(a_text_ends_where_its_span_ends)
     ck_assert_uint_eq(value, 10 * SEC);
     ck_assert_int_eq(units_parse_size(span_of("64KiB", 2), &value), 0);
     ck_assert_uint_eq(value, 64);
+    ck_assert_int_eq(units_parse_fraction(span_of("0.25", 3), &value), 0);
+    ck_assert_uint_eq(value, 200000);
     ck_assert_int_eq(units_parse_duration(span_of(NULL, 0), &value), E_MALFORMED);
+    ck_assert_int_eq(units_parse_fraction(span_of(NULL, 0), &value), E_MALFORMED);
     ck_assert_int_eq(units_parse_size(span_of(NULL, 0), &value), E_MALFORMED);
     ck_assert_int_eq(units_parse_u64(span_of(NULL, 0), &value), E_MALFORMED);
 }
@@ -227,6 +269,26 @@ START_TEST(values_are_printed_as_whole_numbers_of_their_largest_unit)
 }
 END_TEST
 
+static const struct {
+    uint64_t millionths;
+    const char *text;
+} shown[] = {
+    {0, "0"},           {1, "0.000001"},
+    {10, "0.00001"},    {1000, "0.001"},
+    {500000, "0.5"},    {999999, "0.999999"},
+    {1000000, "1"},     {10000000, "10"},
+    {10500000, "10.5"}, {UINT64_MAX, "18446744073709.551615"},
+};
+
+START_TEST(fractions_are_printed_without_zeros_at_their_end)
+{
+    char text[UNITS_TEXT];
+
+    units_print_fraction(shown[_i].millionths, text);
+    ck_assert_str_eq(text, shown[_i].text);
+}
+END_TEST
+
 static void assert_reads_back(uint64_t value)
 {
     char text[UNITS_TEXT];
@@ -237,6 +299,9 @@ static void assert_reads_back(uint64_t value)
     ck_assert_uint_eq(back, value);
     units_print_size(value, text);
     ck_assert_int_eq(units_parse_size(span_of_str(text), &back), 0);
+    ck_assert_uint_eq(back, value);
+    units_print_fraction(value, text);
+    ck_assert_int_eq(units_parse_fraction(span_of_str(text), &back), 0);
     ck_assert_uint_eq(back, value);
 }
 
@@ -265,9 +330,12 @@ int main(void)
     tcase_add_loop_test(c, durations_are_read_strictly, 0, N_OF(durations));
     tcase_add_loop_test(c, sizes_are_read_strictly, 0, N_OF(sizes));
     tcase_add_loop_test(c, numbers_are_digits_and_nothing_else, 0, N_OF(numbers));
+    tcase_add_loop_test(c, fractions_are_read_exactly_or_not_at_all, 0, N_OF(fractions));
     tcase_add_test(c, a_text_ends_where_its_span_ends);
     tcase_add_loop_test(c, values_are_printed_as_whole_numbers_of_their_largest_unit, 0,
                         N_OF(printed));
+    tcase_add_loop_test(c, fractions_are_printed_without_zeros_at_their_end, 0,
+                        N_OF(shown));
     tcase_add_test(c, what_is_printed_reads_back_to_the_same_value);
     suite_add_tcase(suite, c);
     return suite_run(suite);
