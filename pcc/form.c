@@ -35,8 +35,10 @@ void agreement_forget(struct agreement *a)
     a->named = false;
 }
 
-static bool takes(const struct agreement *a, struct form f)
+static bool takes(const struct agreement *a, struct form f, uint64_t now_ns)
 {
+    if (f.media == MEDIA_DELTA && (!a->named || now_ns < a->no_delta_until_ns))
+        return false;
     /* JSON as it is can always be tried: every server has it. */
     return !a->named ||
            ((f.media == MEDIA_JSON || (a->forms & MEDIA_BIT(f.media))) &&
@@ -48,11 +50,13 @@ struct form agreement_form(const struct agreement *a, uint64_t now_ns)
     if (now_ns < a->plain_until_ns)
         return plain;
 
-    struct form f = a->wanted;
-    if (!takes(a, (struct form){f.media, CODING_IDENTITY}))
+    struct form f = {a->wanted.media, CODING_IDENTITY};
+    if (f.media == MEDIA_DELTA && !takes(a, f, now_ns))
+        f.media = MEDIA_MSGPACK;
+    if (!takes(a, f, now_ns))
         f.media = MEDIA_JSON;
-    if (!takes(a, f))
-        f.coding = CODING_IDENTITY;
+    if (takes(a, (struct form){f.media, a->wanted.coding}, now_ns))
+        f.coding = a->wanted.coding;
     return f;
 }
 
@@ -60,7 +64,7 @@ bool agreement_fits(const struct agreement *a, struct form f, uint64_t now_ns)
 {
     if (now_ns < a->plain_until_ns)
         return equal(f, plain);
-    return takes(a, f);
+    return takes(a, f, now_ns);
 }
 
 bool agreement_refused(struct agreement *a, struct form f, uint64_t now_ns)
@@ -68,7 +72,11 @@ bool agreement_refused(struct agreement *a, struct form f, uint64_t now_ns)
     if (equal(f, plain))
         return false;
     /* What it names may differ from what was sent: then that is the one to try. */
-    if (agreement_fits(a, f, now_ns))
+    if (!agreement_fits(a, f, now_ns))
+        return true;
+    if (f.media == MEDIA_DELTA)
+        a->no_delta_until_ns = now_ns + REMEMBERED;
+    else
         a->plain_until_ns = now_ns + REMEMBERED;
     return true;
 }

@@ -3,9 +3,11 @@
 
 /*
  * The form of a body (media type and coding), and which one client and server have
- * agreed on: what the options want, as far as the server says that it takes it. A server
- * that says nothing is believed to take everything until it refuses; the next form down
- * (plain JSON) is then remembered for an hour. Pure.
+ * agreed on: what the options want, as far as the server says that it takes it. Delta
+ * goes only to a server that has named it; the next form down is MessagePack, then JSON.
+ * A server that says nothing is believed to take all but delta until it refuses. What is
+ * refused without another being named (delta, then all but plain JSON) is not tried again
+ * for an hour. Pure.
  */
 
 #include "common/media.h"
@@ -20,10 +22,11 @@ struct form {
 
 struct agreement {
     struct form wanted;
-    bool named;              /* the server has said what it takes: */
-    unsigned forms;          /* MEDIA_BIT of each */
-    unsigned codings;        /* likewise */
-    uint64_t plain_until_ns; /* the boot clock: only plain JSON before then */
+    bool named;                 /* the server has said what it takes: */
+    unsigned forms;             /* MEDIA_BIT of each */
+    unsigned codings;           /* likewise */
+    uint64_t no_delta_until_ns; /* the boot clock: no delta before then */
+    uint64_t plain_until_ns;    /* the boot clock: only plain JSON before then */
 };
 
 void agreement_init(struct agreement *a, struct form wanted);

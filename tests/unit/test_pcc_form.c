@@ -8,6 +8,10 @@
 
 #define BEST                                                                             \
     {                                                                                    \
+        MEDIA_DELTA, CODING_GZIP                                                         \
+    }
+#define NEXT                                                                             \
+    {                                                                                    \
         MEDIA_MSGPACK, CODING_GZIP                                                       \
     }
 #define PLAIN                                                                            \
@@ -16,7 +20,11 @@
     }
 
 static const struct form best = BEST;
+static const struct form next = NEXT;
 static const struct form plain = PLAIN;
+
+#define ALL "application/json, application/msgpack, " DELTA
+#define DELTA "application/vnd.perfcollector.delta+msgpack"
 
 static void assert_form(struct form got, struct form want)
 {
@@ -31,15 +39,22 @@ static const struct {
     struct form wanted;
     struct form want;
 } servers[] = {
-    {"application/json, application/msgpack", "gzip", BEST, BEST},
+    {ALL, "gzip", BEST, BEST},
+    {ALL, "identity", BEST, {MEDIA_DELTA, CODING_IDENTITY}},
+    {DELTA, NULL, BEST, {MEDIA_DELTA, CODING_IDENTITY}},
+    {"application/json, application/msgpack", "gzip", BEST, NEXT},
+    {"application/json, " DELTA ";q=0", "gzip", BEST, {MEDIA_JSON, CODING_GZIP}},
     {"application/json", "gzip", BEST, {MEDIA_JSON, CODING_GZIP}},
     {"application/msgpack", "identity", BEST, {MEDIA_MSGPACK, CODING_IDENTITY}},
     {"application/msgpack", NULL, BEST, {MEDIA_MSGPACK, CODING_IDENTITY}},
     {"application/json", "deflate", BEST, {MEDIA_JSON, CODING_IDENTITY}},
     {"text/csv", "br", BEST, {MEDIA_JSON, CODING_IDENTITY}},
     {"*/*", "*", BEST, BEST},
-    {"application/msgpack", "gzip", {MEDIA_JSON, CODING_GZIP}, {MEDIA_JSON, CODING_GZIP}},
-    {"application/msgpack", "gzip", PLAIN, PLAIN},
+    {ALL, "gzip", NEXT, NEXT},
+    {"application/json", "gzip", NEXT, {MEDIA_JSON, CODING_GZIP}},
+    {DELTA, "gzip", NEXT, {MEDIA_JSON, CODING_GZIP}},
+    {ALL, "gzip", {MEDIA_JSON, CODING_GZIP}, {MEDIA_JSON, CODING_GZIP}},
+    {ALL, "gzip", PLAIN, PLAIN},
 };
 
 START_TEST(form_is_what_is_wanted_as_far_as_it_is_taken)
@@ -57,14 +72,17 @@ START_TEST(form_is_what_is_wanted_as_far_as_it_is_taken)
 }
 END_TEST
 
-START_TEST(silent_server_gets_what_is_wanted)
+START_TEST(silent_server_gets_all_but_delta)
 {
     struct agreement a;
 
     agreement_init(&a, best);
+    assert_form(agreement_form(&a, NOW), next);
     agreement_learn(&a, span_of(NULL, 0), SPAN("gzip"));
     ck_assert(!a.named);
-    assert_form(agreement_form(&a, NOW), best);
+    assert_form(agreement_form(&a, NOW), next);
+    ck_assert(!agreement_fits(&a, best, NOW));
+    ck_assert(agreement_fits(&a, next, NOW));
 }
 END_TEST
 
@@ -73,11 +91,45 @@ START_TEST(refused_form_goes_down_to_plain_json_for_an_hour)
     struct agreement a;
 
     agreement_init(&a, best);
-    ck_assert(agreement_refused(&a, best, NOW));
+    ck_assert(agreement_refused(&a, next, NOW));
     assert_form(agreement_form(&a, NOW), plain);
-    ck_assert(!agreement_fits(&a, best, NOW));
+    ck_assert(!agreement_fits(&a, next, NOW));
     ck_assert(!agreement_refused(&a, plain, NOW));
     assert_form(agreement_form(&a, NOW + HOUR - 1), plain);
+    assert_form(agreement_form(&a, NOW + HOUR), next);
+    ck_assert(agreement_fits(&a, next, NOW + HOUR));
+}
+END_TEST
+
+START_TEST(delta_that_is_named_and_refused_goes_down_step_by_step)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
+    assert_form(agreement_form(&a, NOW), best);
+    ck_assert(agreement_refused(&a, best, NOW));
+    assert_form(agreement_form(&a, NOW), next);
+    ck_assert(!agreement_fits(&a, best, NOW));
+    /* Saying it again doesn't make it true. */
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
+    assert_form(agreement_form(&a, NOW), next);
+    ck_assert(agreement_refused(&a, next, NOW + 1));
+    assert_form(agreement_form(&a, NOW + 1), plain);
+    ck_assert(!agreement_refused(&a, plain, NOW + 1));
+    assert_form(agreement_form(&a, NOW + HOUR), plain);
+    assert_form(agreement_form(&a, NOW + HOUR + 1), best);
+}
+END_TEST
+
+START_TEST(refused_delta_is_not_tried_for_an_hour)
+{
+    struct agreement a;
+
+    agreement_init(&a, best);
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
+    ck_assert(agreement_refused(&a, best, NOW));
+    assert_form(agreement_form(&a, NOW + HOUR - 1), next);
     assert_form(agreement_form(&a, NOW + HOUR), best);
     ck_assert(agreement_fits(&a, best, NOW + HOUR));
 }
@@ -89,8 +141,12 @@ START_TEST(refusal_that_names_another_form_gets_that_one)
 
     agreement_init(&a, best);
     agreement_learn(&a, SPAN("application/msgpack"), SPAN("identity"));
-    ck_assert(agreement_refused(&a, best, NOW));
+    ck_assert(agreement_refused(&a, next, NOW));
     assert_form(agreement_form(&a, NOW), (struct form){MEDIA_MSGPACK, CODING_IDENTITY});
+    /* And when it is gone from the list, nothing is held against it. */
+    ck_assert(agreement_refused(&a, best, NOW));
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
+    assert_form(agreement_form(&a, NOW), best);
 }
 END_TEST
 
@@ -98,9 +154,9 @@ START_TEST(refusal_of_a_form_that_was_named_goes_down)
 {
     struct agreement a;
 
-    agreement_init(&a, best);
+    agreement_init(&a, next);
     agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
-    ck_assert(agreement_refused(&a, best, NOW));
+    ck_assert(agreement_refused(&a, next, NOW));
     assert_form(agreement_form(&a, NOW), plain);
     /* Saying it again doesn't make it true. */
     agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
@@ -113,13 +169,13 @@ START_TEST(server_that_begins_to_name_ends_the_fallback)
     struct agreement a;
 
     agreement_init(&a, best);
-    ck_assert(agreement_refused(&a, best, NOW));
-    agreement_learn(&a, SPAN("application/msgpack"), SPAN("gzip"));
+    ck_assert(agreement_refused(&a, next, NOW));
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
     assert_form(agreement_form(&a, NOW), best);
 }
 END_TEST
 
-START_TEST(server_that_no_longer_names_is_believed_to_take_all)
+START_TEST(server_that_no_longer_names_is_believed_to_take_all_but_delta)
 {
     struct agreement a;
 
@@ -127,7 +183,10 @@ START_TEST(server_that_no_longer_names_is_believed_to_take_all)
     agreement_learn(&a, SPAN("application/json"), SPAN("identity"));
     assert_form(agreement_form(&a, NOW), plain);
     agreement_forget(&a);
-    assert_form(agreement_form(&a, NOW), best);
+    assert_form(agreement_form(&a, NOW), next);
+    agreement_learn(&a, SPAN(ALL), SPAN("gzip"));
+    agreement_forget(&a);
+    assert_form(agreement_form(&a, NOW), next);
 }
 END_TEST
 
@@ -138,12 +197,14 @@ int main(void)
 
     tcase_add_loop_test(c, form_is_what_is_wanted_as_far_as_it_is_taken, 0,
                         (int)N_OF(servers));
-    tcase_add_test(c, silent_server_gets_what_is_wanted);
+    tcase_add_test(c, silent_server_gets_all_but_delta);
     tcase_add_test(c, refused_form_goes_down_to_plain_json_for_an_hour);
+    tcase_add_test(c, delta_that_is_named_and_refused_goes_down_step_by_step);
+    tcase_add_test(c, refused_delta_is_not_tried_for_an_hour);
     tcase_add_test(c, refusal_that_names_another_form_gets_that_one);
     tcase_add_test(c, refusal_of_a_form_that_was_named_goes_down);
     tcase_add_test(c, server_that_begins_to_name_ends_the_fallback);
-    tcase_add_test(c, server_that_no_longer_names_is_believed_to_take_all);
+    tcase_add_test(c, server_that_no_longer_names_is_believed_to_take_all_but_delta);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
