@@ -14,6 +14,8 @@
 struct outbox {
     struct outbox_slot slots[SLOTS];
     struct outbox_slot *open; /* the sampler's alone */
+    size_t n;                 /* what a batch is made for: measurements, */
+    size_t bytes;             /* and their names and texts */
     struct counters *counters;
     int wake_fd;
     pthread_mutex_t lock;
@@ -26,11 +28,18 @@ struct outbox {
     struct gap_set gaps;
 };
 
+int outbox_reserve(const struct outbox *o, struct batch *b)
+{
+    return batch_reserve(b, o->n, o->bytes);
+}
+
 int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox **ret)
 {
     struct outbox *o = calloc(1, sizeof *o);
     if (!o)
         return -ENOMEM;
+    o->n = n;
+    o->bytes = bytes;
     o->counters = counters;
     int locked = pthread_mutex_init(&o->lock, NULL);
     assert(locked == 0); /* glibc's can't fail without attributes */
@@ -39,7 +48,7 @@ int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox 
     int r = o->wake_fd < 0 ? -errno : 0;
     for (size_t i = 0; i < SLOTS && r == 0; i++) {
         batch_init(&o->slots[i].batch, &batch_limits_default);
-        r = batch_reserve(&o->slots[i].batch, n, bytes);
+        r = outbox_reserve(o, &o->slots[i].batch);
         o->free[o->n_free++] = &o->slots[i];
     }
     if (r) {

@@ -38,6 +38,10 @@ PC_MUST_CHECK int outbox_new(size_t n, size_t bytes, struct counters *counters,
                              struct outbox **ret);
 void outbox_free(struct outbox *o);
 
+/* Allocates for an empty batch, which may then take the place of a slot's, what the
+ * outbox's own have. Any thread. Return: 0; -ENOMEM. */
+PC_MUST_CHECK int outbox_reserve(const struct outbox *o, struct batch *b);
+
 /* Thread: sampler. The batch that is being filled, until the next outbox_seal(). */
 struct outbox_slot *outbox_open(struct outbox *o);
 

@@ -113,6 +113,23 @@ START_TEST(idle_seal_waits_for_a_sender_with_nothing_to_do)
 }
 END_TEST
 
+START_TEST(batch_reserved_like_its_own_takes_as_much_without_allocating)
+{
+    CLEANUP(batch_done) struct batch b;
+    struct measurement m = {SEC, SPAN("a"), SPAN("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")};
+    int r = 0;
+
+    batch_init(&b, &batch_limits_default);
+    ck_assert_int_eq(outbox_reserve(outbox, &b), 0);
+    fault_arm(0);
+    for (int i = 0; i < 10 && r == 0; i++)
+        r = batch_append(&b, &m);
+    bool fired = fault_disarm();
+    ck_assert_int_eq(r, 0);
+    ck_assert(!fired);
+}
+END_TEST
+
 START_TEST(full_outbox_recycles_the_oldest_and_notes_a_gap)
 {
     struct gap_set gaps = {0};
@@ -217,6 +234,7 @@ int main(void)
     tcase_add_test(c, sealed_batches_come_out_in_order_and_wake_the_sender);
     tcase_add_test(c, busy_lock_keeps_the_batch_open);
     tcase_add_test(c, idle_seal_waits_for_a_sender_with_nothing_to_do);
+    tcase_add_test(c, batch_reserved_like_its_own_takes_as_much_without_allocating);
     tcase_add_test(c, full_outbox_recycles_the_oldest_and_notes_a_gap);
     tcase_add_test(c, recycled_batch_gives_back_the_gaps_it_told_of);
     tcase_add_test(c, gaps_wait_for_a_free_lock_and_are_given_once);
