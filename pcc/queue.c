@@ -36,6 +36,7 @@ void queue_new_session(struct queue *q, uint64_t session)
 {
     q->session = session;
     q->next_seq = 1;
+    q->next_tick = 0;
 }
 
 /* The spare one, if its memory is enough and not far too much; else a new one. */
@@ -60,7 +61,8 @@ static struct queue_item *get_item(struct queue *q, size_t n)
     return item;
 }
 
-static struct queue_item *make_item(struct queue *q, const struct queue_batch *batch)
+static struct queue_item *make_item(struct queue *q, const struct queue_batch *batch,
+                                    uint64_t first_tick)
 {
     assert(batch->range.measurements > 0);
     struct queue_item *item = get_item(q, batch->body.n);
@@ -70,8 +72,10 @@ static struct queue_item *make_item(struct queue *q, const struct queue_batch *b
     *item = (struct queue_item){
         .body = body,
         .form = batch->form,
+        .held_bytes = batch->held_bytes,
         .session = q->session,
         .seq = q->next_seq++,
+        .first_tick = first_tick,
         .range = batch->range,
         .carried = batch->carried,
     };
@@ -79,6 +83,11 @@ static struct queue_item *make_item(struct queue *q, const struct queue_batch *b
     assert(r == 0); /* there is room */
     (void)r;
     return item;
+}
+
+static uint64_t memory_of(const struct queue_item *item)
+{
+    return item->body.cap + item->held_bytes;
 }
 
 /* @prev: what it comes behind; NULL for the front. */
@@ -91,7 +100,7 @@ static void insert(struct queue *q, struct queue_item *prev, struct queue_item *
     if (!item->next)
         q->last = item;
     q->n++;
-    q->bytes += item->body.cap;
+    q->bytes += memory_of(item);
 }
 
 static void remove_behind(struct queue *q, struct queue_item *prev)
@@ -103,7 +112,7 @@ static void remove_behind(struct queue *q, struct queue_item *prev)
     if (q->last == item)
         q->last = prev;
     q->n--;
-    q->bytes -= item->body.cap;
+    q->bytes -= memory_of(item);
     free_item(q->spare);
     buf_reset(&item->body);
     q->spare = item;
@@ -111,10 +120,12 @@ static void remove_behind(struct queue *q, struct queue_item *prev)
 
 int queue_push(struct queue *q, const struct queue_batch *batch)
 {
-    struct queue_item *item = make_item(q, batch);
+    assert(batch->held_bytes == 0 || q->n == 0);
+    struct queue_item *item = make_item(q, batch, q->next_tick);
     if (!item)
         return -ENOMEM;
     insert(q, q->last, item);
+    q->next_tick += item->range.ticks;
     return 0;
 }
 
@@ -141,19 +152,28 @@ void queue_pop(struct queue *q)
 int queue_split(struct queue *q, const struct queue_batch halves[2])
 {
     struct queue_item *old = q->head;
-    struct queue_item *first = make_item(q, &halves[0]);
-    struct queue_item *second = first ? make_item(q, &halves[1]) : NULL;
+    const uint64_t tick = queue_split_tick(q);
+    struct queue_item *first = make_item(q, &halves[0], tick);
+    struct queue_item *second =
+        first ? make_item(q, &halves[1], tick + halves[0].range.ticks) : NULL;
 
     if (!second) {
         free_item(first);
         return -ENOMEM;
     }
+    if (old->session != q->session)
+        q->next_tick += first->range.ticks + second->range.ticks;
     first->carried = old->carried;
     first->is_half = second->is_half = true;
     insert(q, old, second);
     insert(q, old, first);
     queue_pop(q);
     return 0;
+}
+
+uint64_t queue_split_tick(const struct queue *q)
+{
+    return q->head->session == q->session ? q->head->first_tick : q->next_tick;
 }
 
 uint64_t queue_floor(const struct queue *q)

@@ -64,6 +64,113 @@ START_TEST(batches_keep_their_order_and_count_up)
 }
 END_TEST
 
+/* First ticks from the oldest on. */
+static void assert_ticks(const uint64_t *ticks, size_t n)
+{
+    const struct queue_item *item = queue.head;
+
+    ck_assert_uint_eq(queue.n, n);
+    for (size_t i = 0; i < n; i++, item = item->next)
+        ck_assert_uint_eq(item->first_tick, ticks[i]);
+}
+
+static void push_ticks(uint64_t ticks)
+{
+    struct queue_batch batch = batch_of(100, ticks);
+
+    batch.range.ticks = ticks;
+    ck_assert_int_eq(queue_push(&queue, &batch), 0);
+}
+
+START_TEST(ticks_are_numbered_through_the_session)
+{
+    push_ticks(3);
+    push_ticks(1);
+    push_ticks(5);
+    assert_ticks((const uint64_t[]){0, 3, 4}, 3);
+    queue_pop(&queue);
+    queue_new_session(&queue, 0x2222);
+    push_ticks(2);
+    push_ticks(1);
+    assert_ticks((const uint64_t[]){3, 4, 0, 2}, 4);
+}
+END_TEST
+
+START_TEST(halves_share_the_ticks_of_the_whole)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    halves[0].range.ticks = 2;
+    halves[1].range.ticks = 3;
+    push_ticks(4);
+    push_ticks(5);
+    queue_pop(&queue);
+    push_ticks(1);
+    ck_assert_uint_eq(queue_split_tick(&queue), 4);
+    ck_assert_int_eq(queue_split(&queue, halves), 0);
+    assert_ticks((const uint64_t[]){4, 6, 9}, 3);
+    push_ticks(1);
+    assert_ticks((const uint64_t[]){4, 6, 9, 10}, 4);
+}
+END_TEST
+
+/* They get SEQs of the new session, in which the old numbers may be another batch's. */
+START_TEST(halves_of_an_older_session_get_the_next_ticks_of_the_new_one)
+{
+    struct queue_batch halves[2] = {batch_of(50, 2), batch_of(60, 3)};
+
+    halves[0].range.ticks = 2;
+    halves[1].range.ticks = 3;
+    push_ticks(5);
+    queue_new_session(&queue, 0x2222);
+    push_ticks(7);
+    ck_assert_uint_eq(queue_split_tick(&queue), 7);
+    ck_assert_int_eq(queue_split(&queue, halves), 0);
+    push_ticks(1);
+    assert_ticks((const uint64_t[]){7, 9, 0, 12}, 4);
+}
+END_TEST
+
+static void push_held(uint64_t held_bytes)
+{
+    struct queue_batch batch = batch_of(0, 5);
+
+    batch.held_bytes = held_bytes;
+    ck_assert_int_eq(queue_push(&queue, &batch), 0);
+}
+
+START_TEST(held_batch_counts_as_the_bytes_that_it_is_held_in)
+{
+    struct gap_set lost = {0};
+
+    push_held(20000);
+    push(5000);
+    push(5000);
+    ck_assert_uint_eq(queue_trim(&queue, &lost), 0);
+    ck_assert_uint_ge(queue.bytes, 30000);
+    push(5000);
+    ck_assert_uint_eq(queue_trim(&queue, &lost), 5);
+    assert_seqs((const uint64_t[]){2, 3, 4}, 3);
+    while (queue.n > 0)
+        queue_pop(&queue);
+    ck_assert_uint_eq(queue.bytes, 0);
+}
+END_TEST
+
+START_TEST(held_batch_in_flight_is_never_dropped)
+{
+    struct gap_set lost = {0};
+
+    push_held(20000);
+    queue.head->in_flight = true;
+    for (int i = 0; i < 4; i++) {
+        push(5000);
+        (void)queue_trim(&queue, &lost);
+    }
+    assert_seqs((const uint64_t[]){1, 4, 5}, 3);
+}
+END_TEST
+
 START_TEST(full_queue_drops_the_oldest_with_what_it_told_of)
 {
     struct gap_set lost = {0};
@@ -221,6 +328,26 @@ START_TEST(steady_traffic_allocates_nothing)
 }
 END_TEST
 
+START_TEST(steady_traffic_of_held_batches_allocates_nothing)
+{
+    struct queue_batch batch = batch_of(0, 5);
+    int r = 0;
+
+    batch.held_bytes = 1000;
+    push_held(1000);
+    queue_pop(&queue);
+    fault_arm(0);
+    for (size_t i = 0; i < 50 && r == 0; i++) {
+        r = queue_push(&queue, &batch);
+        if (r == 0)
+            queue_pop(&queue);
+    }
+    bool fired = fault_disarm();
+    ck_assert_int_eq(r, 0);
+    ck_assert(!fired);
+}
+END_TEST
+
 START_TEST(queue_is_as_it_was_wherever_memory_runs_out)
 {
     struct queue_batch halves[2] = {batch_of(5000, 2), batch_of(6000, 3)};
@@ -254,6 +381,11 @@ int main(void)
 
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, batches_keep_their_order_and_count_up);
+    tcase_add_test(c, ticks_are_numbered_through_the_session);
+    tcase_add_test(c, halves_share_the_ticks_of_the_whole);
+    tcase_add_test(c, halves_of_an_older_session_get_the_next_ticks_of_the_new_one);
+    tcase_add_test(c, held_batch_counts_as_the_bytes_that_it_is_held_in);
+    tcase_add_test(c, held_batch_in_flight_is_never_dropped);
     tcase_add_test(c, full_queue_drops_the_oldest_with_what_it_told_of);
     tcase_add_test(c, batch_in_flight_is_never_dropped);
     tcase_add_test(c, lone_batch_may_be_larger_than_the_queue);
@@ -264,6 +396,7 @@ int main(void)
     tcase_add_test(c, new_session_counts_from_one_and_old_batches_keep_theirs);
     tcase_add_test(c, floor_passes_over_batches_of_another_session);
     tcase_add_test(c, steady_traffic_allocates_nothing);
+    tcase_add_test(c, steady_traffic_of_held_batches_allocates_nothing);
     tcase_add_test(c, queue_is_as_it_was_wherever_memory_runs_out);
     suite_add_tcase(suite, c);
     return suite_run(suite);
