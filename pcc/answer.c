@@ -6,14 +6,12 @@
 #include <stdio.h>
 
 /* The body as a TrickleResponse, in whatever form that is one, for not every server names
- * its type rightly. No bytes are one in two forms. */
+ * its type rightly. No bytes are one in both. */
 static int decode(struct span body, struct answer *ret)
 {
-    int r = E_MALFORMED;
+    int r = media_codec(MEDIA_JSON)->decode_answer(body, ret, NULL);
 
-    for (int form = 0; form < MEDIA_FORMS && r; form++)
-        r = media_codec((enum media_form)form)->decode_answer(body, ret, NULL);
-    return r;
+    return r ? media_codec(MEDIA_MSGPACK)->decode_answer(body, ret, NULL) : 0;
 }
 
 static enum outcome strange(struct answer *ret_why, const char *why)
@@ -58,6 +56,8 @@ enum outcome answer_outcome(const struct http_answer *a, size_t n_sent, bool ser
         return OUTCOME_DENIED;
     case 408:
         return OUTCOME_RETRY;
+    case 409:
+        return OUTCOME_SNAPSHOT;
     case 413:
         return OUTCOME_SPLIT;
     case 415:

@@ -26,13 +26,14 @@ struct http_answer {
 
 enum outcome {
     OUTCOME_STORED,
-    OUTCOME_RETRY,   /* try again, with backoff */
-    OUTCOME_WAIT,    /* as told, or with backoff */
-    OUTCOME_DENIED,  /* another key is needed */
-    OUTCOME_REFUSED, /* the same bytes will never be taken */
-    OUTCOME_LOWER,   /* another form may be taken */
-    OUTCOME_SPLIT,   /* less may be taken */
-    OUTCOME_STRANGE, /* not an answer that we know: try again, with backoff */
+    OUTCOME_RETRY,    /* try again, with backoff */
+    OUTCOME_WAIT,     /* as told, or with backoff */
+    OUTCOME_DENIED,   /* another key is needed */
+    OUTCOME_REFUSED,  /* the same bytes will never be taken */
+    OUTCOME_LOWER,    /* another form may be taken */
+    OUTCOME_SPLIT,    /* less may be taken */
+    OUTCOME_SNAPSHOT, /* it builds on what the server doesn't have */
+    OUTCOME_STRANGE,  /* not an answer that we know: try again, with backoff */
 };
 
 /**

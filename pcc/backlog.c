@@ -7,6 +7,7 @@
 #include "pcc/queue.h"
 #include "pcc/recode.h"
 #include "pcc/session.h"
+#include "pcc/trace.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +24,12 @@ struct backlog {
     struct recoder *recoder;
     struct session session;
     struct queue queue;
-    struct buf encoded;    /* a new batch */
-    struct buf other_form; /* the one in flight, where its form had to change */
+    struct batch held;        /* the first of the queue, where that has no body */
+    uint64_t chain_session;   /* the chain: which session it is of, */
+    uint64_t chain_ticks;     /* how many ticks it has since its snapshot, */
+    uint64_t chain_max_ticks; /* and after how many there is another */
+    struct buf encoded;       /* a new batch */
+    struct buf sending;       /* the one in flight, where that is no body of the queue */
     struct log_limit drop_limit;
 };
 
@@ -37,12 +42,17 @@ int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
     b->outbox = outbox;
     b->counters = counters;
     b->identifier = conf->identifier;
+    b->chain_max_ticks = conf->snapshot_interval;
     b->drop_limit.every_ns = LOG_EVERY;
     buf_init(&b->encoded, BODY_MAX);
-    buf_init(&b->other_form, BODY_MAX);
+    buf_init(&b->sending, BODY_MAX);
     session_init(&b->session);
     queue_init(&b->queue, conf->queue_max_bytes, b->session.id);
-    int r = recode_new((int)conf->compression_level, &b->recoder);
+    batch_init(&b->held, &batch_limits_default);
+    int r = outbox_reserve(outbox, &b->held);
+    if (r == 0)
+        r = recode_new((int)conf->compression_level, conf->delta_threshold_millionths,
+                       &b->recoder);
     if (r) {
         backlog_free(b);
         return r;
@@ -57,8 +67,9 @@ void backlog_free(struct backlog *b)
         return;
     recode_free(b->recoder);
     queue_done(&b->queue);
+    batch_done(&b->held);
     buf_done(&b->encoded);
-    buf_done(&b->other_form);
+    buf_done(&b->sending);
     free(b);
 }
 
@@ -79,19 +90,38 @@ static void tell_dropped(struct backlog *b, uint64_t n, const char *why)
                   LOG_U64("suppressed", suppressed));
 }
 
-static int encode_and_push(struct backlog *b, struct batch *batch, struct form form,
-                           const struct gap_set *carried)
+/* The batch changes places with the one that was held before; no byte is copied. */
+static int hold(struct backlog *b, struct outbox_slot *slot, struct form form)
 {
-    int r = batch_set_identifier(batch, span_of_str(b->identifier));
-    if (r == 0)
-        r = recode_encode(b->recoder, batch, form, &b->encoded);
+    const struct batch batch = slot->batch;
+    const struct queue_batch item = {
+        .form = form,
+        .held_bytes = batch.bytes.len + batch.n_items * sizeof *batch.items,
+        .range = gaps_of_batch(&batch),
+        .carried = slot->carried,
+    };
+    int r = queue_push(&b->queue, &item);
+
     if (r)
         return r;
-    struct queue_batch item = {
+    batch_reset(&b->held);
+    slot->batch = b->held;
+    b->held = batch;
+    return 0;
+}
+
+static int encode_and_push(struct backlog *b, const struct outbox_slot *slot,
+                           struct form form)
+{
+    int r =
+        recode_encode(b->recoder, &slot->batch, form, b->queue.next_tick, &b->encoded);
+    if (r)
+        return r;
+    const struct queue_batch item = {
         .body = buf_span(&b->encoded),
         .form = form,
-        .range = gaps_of_batch(batch),
-        .carried = *carried,
+        .range = gaps_of_batch(&slot->batch),
+        .carried = slot->carried,
     };
     r = queue_push(&b->queue, &item);
     forget(&b->encoded);
@@ -101,8 +131,10 @@ static int encode_and_push(struct backlog *b, struct batch *batch, struct form f
 void backlog_add(struct backlog *b, struct outbox_slot *slot, struct form form)
 {
     struct gap_set lost = {0};
-    int r = encode_and_push(b, &slot->batch, form, &slot->carried);
+    int r = batch_set_identifier(&slot->batch, span_of_str(b->identifier));
 
+    if (r == 0)
+        r = backlog_empty(b) ? hold(b, slot, form) : encode_and_push(b, slot, form);
     if (r) {
         struct gap_note note = gaps_of_batch(&slot->batch);
         gaps_add(&lost, GAP_UNENCODED, &note);
@@ -134,6 +166,26 @@ void backlog_check_session(struct backlog *b)
     queue_new_session(&b->queue, b->session.id);
 }
 
+/* The batch that is held, in a form that it then has. */
+static int encode_held(struct backlog *b, struct queue_item *item, struct form form,
+                       struct delta_place *ret)
+{
+    item->form = form;
+    if (form.media != MEDIA_DELTA)
+        return recode_encode(b->recoder, &b->held, form, item->first_tick, &b->sending);
+    if (b->chain_session != item->session || b->chain_ticks >= b->chain_max_ticks)
+        recode_forget(b->recoder);
+    int r = recode_encode_chained(b->recoder, &b->held, form.coding, item->first_tick,
+                                  &b->sending, ret);
+    if (r)
+        return r;
+    if (ret->number == 0)
+        b->chain_ticks = 0;
+    b->chain_ticks += item->range.ticks;
+    b->chain_session = item->session;
+    return 0;
+}
+
 /* Reads the batch back and encodes it in the other form. */
 static int transcode(struct backlog *b, const struct queue_item *item, struct form form)
 {
@@ -141,27 +193,30 @@ static int transcode(struct backlog *b, const struct queue_item *item, struct fo
 
     batch_init(&batch, &batch_limits_default);
     int r = recode_decode(b->recoder, buf_span(&item->body), item->form, &batch);
-    return r ? r : recode_encode(b->recoder, &batch, form, &b->other_form);
+    return r ? r : recode_encode(b->recoder, &batch, form, item->first_tick, &b->sending);
 }
 
 int backlog_begin(struct backlog *b, const struct agreement *a, uint64_t now_ns,
                   struct backlog_post *ret)
 {
     struct queue_item *item = b->queue.head;
+    struct delta_place place = {.chained = false};
     struct form form = item->form;
     struct span body = buf_span(&item->body);
 
-    if (!agreement_fits(a, form, now_ns)) {
+    if (item->held_bytes > 0 || !agreement_fits(a, form, now_ns)) {
         form = agreement_form(a, now_ns);
-        int r = transcode(b, item, form);
+        int r = item->held_bytes > 0 ? encode_held(b, item, form, &place)
+                                     : transcode(b, item, form);
         if (r)
             return r;
-        body = buf_span(&b->other_form);
+        body = buf_span(&b->sending);
     }
     item->in_flight = true;
     *ret = (struct backlog_post){
         .body = body,
         .form = form,
+        .place = place,
         .session = item->session,
         .seq = item->seq,
         .floor = queue_floor(&b->queue),
@@ -173,13 +228,16 @@ int backlog_begin(struct backlog *b, const struct agreement *a, uint64_t now_ns,
 void backlog_give_back(struct backlog *b)
 {
     b->queue.head->in_flight = false;
-    forget(&b->other_form);
+    forget(&b->sending);
+    recode_forget(b->recoder);
 }
 
-void backlog_stored(struct backlog *b)
+void backlog_stored(struct backlog *b, bool replayed)
 {
-    backlog_give_back(b);
     queue_pop(&b->queue);
+    forget(&b->sending);
+    if (replayed)
+        recode_forget(b->recoder);
 }
 
 void backlog_reject(struct backlog *b, const char *why)
@@ -196,70 +254,89 @@ void backlog_reject(struct backlog *b, const char *why)
     outbox_note_gaps(b->outbox, &lost);
 }
 
-/* Encodes measurements @from to @to of the batch as one of its own, in the form that @ret
- * has and into @body. */
-static int encode_part(struct backlog *b, const struct batch *whole, size_t from,
-                       size_t to, struct buf *body, struct queue_batch *ret)
-{
-    CLEANUP(batch_done) struct batch part;
+/* What becomes a batch of its own. */
+struct part {
+    size_t from; /* measurements */
+    size_t n;
+    uint64_t first_tick;
+};
 
-    batch_init(&part, &batch_limits_default);
-    int r = batch_set_identifier(&part, batch_identifier(whole));
+/* Encodes a part of a batch into @body, in the form that @ret has. */
+static int encode_part(struct backlog *b, const struct batch *whole,
+                       const struct part *part, struct buf *body, struct queue_batch *ret)
+{
+    CLEANUP(batch_done) struct batch batch;
+
+    batch_init(&batch, &batch_limits_default);
+    int r = batch_set_identifier(&batch, batch_identifier(whole));
     if (r == 0)
-        r = batch_append_range(&part, whole, from, to - from);
+        r = batch_append_range(&batch, whole, part->from, part->n);
     if (r == 0)
-        r = recode_encode(b->recoder, &part, ret->form, body);
+        r = recode_encode(b->recoder, &batch, ret->form, part->first_tick, body);
     if (r)
         return r;
     ret->body = buf_span(body);
-    ret->range = gaps_of_batch(&part);
+    ret->range = gaps_of_batch(&batch);
     return 0;
 }
 
-int backlog_split(struct backlog *b)
+/* Puts two halves into the place of the first batch, which is @whole. */
+static int split_at(struct backlog *b, const struct batch *whole, size_t middle)
 {
-    const struct queue_item *item = b->queue.head;
-    CLEANUP(batch_done) struct batch whole;
+    const struct form form = b->queue.head->form;
+    struct queue_batch halves[2] = {{.form = form}, {.form = form}};
+    struct part part = {.n = middle, .first_tick = queue_split_tick(&b->queue)};
     CLEANUP(buf_done) struct buf second;
-    struct queue_batch halves[2] = {{.form = item->form}, {.form = item->form}};
 
-    batch_init(&whole, &batch_limits_default);
     buf_init(&second, BODY_MAX);
-    int r = recode_decode(b->recoder, buf_span(&item->body), item->form, &whole);
-    if (r > 0)
-        backlog_reject(b, err_text(r)); /* a time that the protocol doesn't know */
-    if (r)
-        return r > 0 ? 0 : r;
-    size_t middle = batch_middle_tick(&whole);
-    if (middle == 0) {
-        backlog_reject(b, "a single tick is too large for the server");
-        return 0;
+    int r = encode_part(b, whole, &part, &b->encoded, &halves[0]);
+    if (r == 0) {
+        part.from = middle;
+        part.n = whole->n_items - middle;
+        part.first_tick += halves[0].range.ticks;
+        r = encode_part(b, whole, &part, &second, &halves[1]);
     }
-    r = encode_part(b, &whole, 0, middle, &b->encoded, &halves[0]);
-    if (r == 0)
-        r = encode_part(b, &whole, middle, whole.n_items, &second, &halves[1]);
     if (r == 0)
         r = queue_split(&b->queue, halves);
     if (r == 0)
-        log_event(LOG_INFO, "batch_split", LOG_U64("measurements", whole.n_items),
+        log_event(LOG_INFO, "batch_split", LOG_U64("measurements", whole->n_items),
                   LOG_U64("first_half", middle));
     forget(&b->encoded);
     return r;
 }
 
+int backlog_split(struct backlog *b)
+{
+    const struct queue_item *item = b->queue.head;
+    const struct batch *whole = &b->held;
+    CLEANUP(batch_done) struct batch decoded;
+    int r = 0;
+
+    batch_init(&decoded, &batch_limits_default);
+    if (item->held_bytes == 0) {
+        r = recode_decode(b->recoder, buf_span(&item->body), item->form, &decoded);
+        whole = &decoded;
+    }
+    if (r > 0)
+        backlog_reject(b, err_text(r)); /* a time that the protocol doesn't know */
+    if (r)
+        return r > 0 ? 0 : r;
+    size_t middle = batch_middle_tick(whole);
+    if (middle > 0)
+        return split_at(b, whole, middle);
+    backlog_reject(b, "a single tick is too large for the server");
+    return 0;
+}
+
 void backlog_trace(struct backlog *b, const struct backlog_post *post)
 {
-    CLEANUP(batch_done) struct batch batch;
+    CLEANUP(batch_done) struct batch decoded;
 
-    batch_init(&batch, &batch_limits_default);
-    if (recode_decode(b->recoder, post->body, post->form, &batch)) {
+    batch_init(&decoded, &batch_limits_default);
+    if (b->queue.head->held_bytes > 0)
+        trace_batch(&b->held);
+    else if (recode_decode(b->recoder, post->body, post->form, &decoded) == 0)
+        trace_batch(&decoded);
+    else
         log_event(LOG_TRACE, "unreadable", LOG_U64("bytes", post->body.n));
-        return;
-    }
-    for (size_t i = 0; i < batch.n_items; i++) {
-        struct measurement m = batch_get(&batch, i);
-        log_event(LOG_TRACE, "measurement", LOG_U64("timestamp", m.time_ns / SEC),
-                  LOG_U64("nanoseconds", m.time_ns % SEC),
-                  LOG_SPAN("subsystem", m.subsystem), LOG_SPAN("measurement", m.text));
-    }
 }

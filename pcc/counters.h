@@ -17,10 +17,11 @@ struct counters {
     /* sender */
     _Atomic uint64_t
         dropped; /* measurements lost on the way out, the queue full or worse */
-    _Atomic uint64_t rejected; /* measurements that the server will never take */
-    _Atomic uint64_t sent;     /* measurements stored by the server */
-    _Atomic uint64_t replayed; /* those of them that it had stored before */
-    _Atomic uint64_t appended; /* measurements written to the collection */
+    _Atomic uint64_t rejected;  /* measurements that the server will never take */
+    _Atomic uint64_t sent;      /* measurements stored by the server */
+    _Atomic uint64_t replayed;  /* those of them that it had stored before */
+    _Atomic uint64_t conflicts; /* batches that the server wanted as a snapshot */
+    _Atomic uint64_t appended;  /* measurements written to the collection */
     _Atomic uint64_t requests;
     _Atomic uint64_t connections;
     _Atomic uint64_t bytes_sent; /* of bodies */

@@ -10,6 +10,7 @@
 #include "pcc/backlog.h"
 #include "pcc/backoff.h"
 #include "pcc/http_post.h"
+#include "pcc/trace.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -43,6 +44,7 @@ struct delivery {
     bool greeted; /* a first ping was tried */
     bool hurrying;
     unsigned lowered;       /* changes of form since the last success */
+    bool conflicted;        /* a snapshot was asked for since then */
     uint64_t not_before_ns; /* boot clock */
     bool in_trouble;        /* the last answer was none that we like, */
     unsigned trouble;       /* but one with this status, and that was logged */
@@ -129,6 +131,7 @@ static void note_success(struct delivery *d)
         log_event(LOG_INFO, "delivery_resumed", LOG_U64("waiting", delivery_unsent(d)));
     d->in_trouble = false;
     d->lowered = 0;
+    d->conflicted = false;
     backoff_reset(&d->backoff);
 }
 
@@ -199,16 +202,33 @@ static void settle_split(struct delivery *d, unsigned status, uint64_t now_ns)
         back_off(d, status, err_text(r), now_ns);
 }
 
+/* The same batch goes again at once, now as a snapshot; but a server that wants one where
+ * it got one, or once more, is left in peace. */
+static void settle_snapshot(struct delivery *d, const struct http_answer *a,
+                            const char *why, uint64_t now_ns)
+{
+    bool builds = d->post.place.chained && d->post.place.number > 0;
+
+    d->counters->conflicts++;
+    if (builds && !d->conflicted)
+        log_event(LOG_DEBUG, "snapshot_required", LOG_U64("seq", d->post.seq),
+                  LOG_STR("reason", why));
+    else
+        back_off(d, a->status, why, now_ns);
+    d->conflicted = true;
+}
+
 static void settle_stored(struct delivery *d, const struct http_answer *a)
 {
     const uint64_t n = d->post.n_measurements;
+    const bool replayed = span_equal_nocase(a->replayed, SPAN("true"));
 
     d->counters->sent += n;
-    if (span_equal_nocase(a->replayed, SPAN("true")))
+    if (replayed)
         d->counters->replayed += n;
     log_event(LOG_DEBUG, "batch_stored", LOG_U64("seq", d->post.seq),
               LOG_U64("measurements", n), LOG_U64("bytes", d->post.body.n));
-    backlog_stored(d->backlog);
+    backlog_stored(d->backlog, replayed);
     note_success(d);
 }
 
@@ -239,6 +259,9 @@ static void settle_post(struct delivery *d, const struct http_answer *a, uint64_
         break;
     case OUTCOME_SPLIT:
         settle_split(d, a->status, now_ns);
+        break;
+    case OUTCOME_SNAPSHOT:
+        settle_snapshot(d, a, why.error, now_ns);
         break;
     case OUTCOME_STORED:
     case OUTCOME_RETRY:
@@ -284,27 +307,6 @@ static int start_ping(struct delivery *d)
     return http_start(d->http, &request);
 }
 
-static void trace_post(struct delivery *d)
-{
-    static const char *const codings[] = {
-        [CODING_IDENTITY] = WIRE_CODING_IDENTITY,
-        [CODING_GZIP] = WIRE_CODING_GZIP,
-        [CODING_DEFLATE] = WIRE_CODING_DEFLATE,
-    };
-    const struct backlog_post *p = &d->post;
-
-    if (!log_enabled(LOG_TRACE))
-        return;
-    log_event(LOG_TRACE, "request", LOG_STR("method", "POST"),
-              LOG_STR("server", d->conf->server_url), LOG_STR("path", WIRE_TRICKLE),
-              LOG_STR(WIRE_CONTENT_TYPE, media_codec(p->form.media)->media_type),
-              LOG_STR(WIRE_CONTENT_ENCODING, codings[p->form.coding]),
-              LOG_STR(WIRE_APIKEY, "***"), LOG_U64("session", p->session),
-              LOG_U64("seq", p->seq), LOG_U64("floor", p->floor),
-              LOG_U64("bytes", p->body.n));
-    backlog_trace(d->backlog, p);
-}
-
 static int start_post(struct delivery *d, uint64_t now_ns)
 {
     int r = backlog_begin(d->backlog, &d->agreement, now_ns, &d->post);
@@ -319,7 +321,10 @@ static int start_post(struct delivery *d, uint64_t now_ns)
         .seq = d->post.seq,
         .floor = d->post.floor,
     };
-    trace_post(d);
+    if (log_enabled(LOG_TRACE)) {
+        trace_request(d->conf->server_url, &d->post);
+        backlog_trace(d->backlog, &d->post);
+    }
     r = http_start(d->http, &request);
     if (r)
         backlog_give_back(d->backlog);

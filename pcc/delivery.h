@@ -7,7 +7,8 @@
  * delivery_wait().
  *
  * What can go wrong, and what then: no answer, or one that isn't known: the batch stays
- * and is sent again under the same SEQ after a backoff. The server refuses a form:
+ * and is sent again under the same SEQ after a backoff. The server lacks what the batch
+ * builds on: it goes again at once, as a snapshot. The server refuses a form:
  * another is tried. It refuses the batch: that goes, as a gap. It is too large: it is cut
  * in two. The key is refused: the key file is read again.
  *

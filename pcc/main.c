@@ -203,13 +203,13 @@ static int stop(struct program *p)
     if (lost > 0)
         log_event(LOG_ERROR, "measurements_lost", LOG_U64("measurements", lost),
                   LOG_STR("reason", "they could not be delivered before the end"));
-    log_event(LOG_INFO, "stopped", LOG_U64("ticks", c->ticks),
-              LOG_U64("missed", c->missed), LOG_U64("measurements", c->measurements),
-              LOG_U64("appended", c->appended), LOG_U64("sent", c->sent),
-              LOG_U64("replayed", c->replayed),
-              LOG_U64("dropped", c->dropped + c->behind),
-              LOG_U64("rejected", c->rejected), LOG_U64("bytes_sent", c->bytes_sent),
-              LOG_U64("requests", c->requests), LOG_U64("connections", c->connections));
+    log_event(
+        LOG_INFO, "stopped", LOG_U64("ticks", c->ticks), LOG_U64("missed", c->missed),
+        LOG_U64("measurements", c->measurements), LOG_U64("appended", c->appended),
+        LOG_U64("sent", c->sent), LOG_U64("replayed", c->replayed),
+        LOG_U64("dropped", c->dropped + c->behind), LOG_U64("rejected", c->rejected),
+        LOG_U64("conflicts", c->conflicts), LOG_U64("bytes_sent", c->bytes_sent),
+        LOG_U64("requests", c->requests), LOG_U64("connections", c->connections));
     return lost > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

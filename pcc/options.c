@@ -17,6 +17,7 @@ static const char *const modes[] = {"local", "trickle", NULL};
 static const char *const serializations[] = {
     [MEDIA_JSON] = "json",
     [MEDIA_MSGPACK] = "msgpack",
+    [MEDIA_DELTA] = "delta",
     [MEDIA_FORMS] = NULL,
 };
 static const char *const compressions[] = {
@@ -24,6 +25,9 @@ static const char *const compressions[] = {
     [CODING_GZIP] = "gzip",
     NULL,
 };
+
+#define LEVEL_DELTA 6 /* its bodies are small: the time doesn't count */
+#define LEVEL_OTHERS 1
 
 #define AT(member) offsetof(struct pcc_conf, member)
 
@@ -106,9 +110,24 @@ static const struct opt pcc_opts[] = {
     {.name = "serialization",
      .type = OPT_CHOICE,
      .at = AT(serialization),
-     .dflt = "msgpack",
+     .dflt = "delta",
      .choices = serializations,
-     .help = "how batches are written"},
+     .help =
+         "how batches are written, to a server that takes it; delta: only what changed"},
+    {.name = "snapshot-interval",
+     .type = OPT_COUNT,
+     .at = AT(snapshot_interval),
+     .dflt = "1000",
+     .min = 1,
+     .max = MILLION,
+     .help = "delta: after so many ticks a batch carries all values again"},
+    {.name = "delta-threshold",
+     .type = OPT_FRACTION,
+     .at = AT(delta_threshold_millionths),
+     .dflt = "0",
+     .max = MILLION - 1,
+     .help = "delta: a number between blanks may be off by less than this part of it; 0: "
+             "nothing is lost"},
     {.name = "compression",
      .type = OPT_CHOICE,
      .at = AT(compression),
@@ -118,10 +137,11 @@ static const struct opt pcc_opts[] = {
     {.name = "compression-level",
      .type = OPT_COUNT,
      .at = AT(compression_level),
-     .dflt = "1",
+     .dflt = "0",
      .min = 1,
      .max = 9,
-     .help = "of gzip, from fast to small"},
+     .zero_too = true,
+     .help = "of gzip, from fast to small; 0: 6 for delta, else 1"},
     {.name = "queue-max",
      .type = OPT_SIZE,
      .at = AT(queue_max_bytes),
@@ -246,6 +266,13 @@ static int finish_url(struct pcc_conf *conf, const struct problem *p)
     return 0;
 }
 
+static void finish_level(struct pcc_conf *conf)
+{
+    if (conf->compression_level == 0)
+        conf->compression_level =
+            conf->serialization == MEDIA_DELTA ? LEVEL_DELTA : LEVEL_OTHERS;
+}
+
 static int finish_root(struct pcc_conf *conf, const struct problem *p)
 {
     int n = snprintf(conf->root_text, sizeof conf->root_text, "%s", conf->root);
@@ -344,6 +371,7 @@ int options_finish(struct pcc_conf *conf, const struct pcc_surroundings *around,
     const struct problem p = {ret_error, size};
     int r = finish_url(conf, &p);
 
+    finish_level(conf);
     if (r == 0)
         r = finish_root(conf, &p);
     if (r == 0)

@@ -30,9 +30,11 @@ struct pcc_conf {
     uint64_t batch_size;
     uint64_t batch_bytes;
     uint64_t flush_interval_ns;
-    int serialization; /* enum media_form */
-    int compression;   /* enum coding */
-    uint64_t compression_level;
+    int serialization;          /* enum media_form */
+    uint64_t snapshot_interval; /* ticks */
+    uint64_t delta_threshold_millionths;
+    int compression;            /* enum coding */
+    uint64_t compression_level; /* 1 to 9 */
     uint64_t queue_max_bytes;
     uint64_t timeout_ns;
     uint64_t connect_timeout_ns;

@@ -72,7 +72,7 @@ static const struct {
     {"401 before all was sent", {"broken pipe", 401}, true, OUTCOME_DENIED, ""},
     {"413 before all was sent", {"broken pipe", 413}, true, OUTCOME_SPLIT, ""},
     {"408", {NULL, 408}, true, OUTCOME_RETRY, ""},
-    {"409, which can't be", {NULL, 409}, true, OUTCOME_STRANGE, ""},
+    {"409", {NULL, 409, .body = REFUSED}, true, OUTCOME_SNAPSHOT, "no"},
     {"413", {NULL, 413}, true, OUTCOME_SPLIT, ""},
     {"415", {NULL, 415}, false, OUTCOME_LOWER, ""},
     {"415, a server that names what it takes", {NULL, 415}, true, OUTCOME_LOWER, ""},

@@ -23,13 +23,15 @@ static struct agreement agreement;
 
 static void set_up(void)
 {
-    conf = (struct pcc_conf){
-        .identifier = "h1", .queue_max_bytes = 64 * 1024, .compression_level = 1};
+    conf = (struct pcc_conf){.identifier = "h1",
+                             .queue_max_bytes = 64 * 1024,
+                             .compression_level = 1,
+                             .snapshot_interval = 1000};
     counters = (struct counters){0};
     agreement_init(&agreement, best);
     ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
     ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
-    ck_assert_int_eq(recode_new(1, &recoder), 0);
+    ck_assert_int_eq(recode_new(1, 0, &recoder), 0);
 }
 
 static void tear_down(void)
@@ -92,21 +94,97 @@ START_TEST(batch_stays_until_it_is_stored)
     ck_assert_uint_eq(again.session, session);
     ck_assert_uint_eq(again.seq, 1);
     ck_assert_uint_eq(again.floor, 1);
-    backlog_stored(backlog);
+    backlog_stored(backlog, false);
     ck_assert(backlog_empty(backlog));
 }
 END_TEST
 
+/* Of the second batch, which was encoded while the first one waited. */
 START_TEST(batch_is_brought_into_the_form_that_is_taken)
+{
+    add(1, 1, best);
+    add(2, 3, best);
+    backlog_reject(backlog, "out of the way");
+    ck_assert(agreement_refused(&agreement, best, 0));
+    struct backlog_post post = assert_oldest(plain, 2, 6);
+    ck_assert(span_starts_with(post.body, SPAN("{\"identifier\":\"h1\",")));
+    ck_assert_uint_eq(post.seq, 2);
+    backlog_give_back(backlog);
+    agreement_init(&agreement, best);
+    (void)assert_oldest(best, 2, 6);
+}
+END_TEST
+
+START_TEST(batch_that_finds_the_queue_empty_is_encoded_when_it_is_sent)
 {
     add(1, 3, best);
     ck_assert(agreement_refused(&agreement, best, 0));
-    struct backlog_post post = assert_oldest(plain, 1, 6);
-    ck_assert(span_starts_with(post.body, SPAN("{\"identifier\":\"h1\",")));
-    ck_assert_uint_eq(post.seq, 1);
+    (void)assert_oldest(plain, 1, 6);
     backlog_give_back(backlog);
     agreement_init(&agreement, best);
     (void)assert_oldest(best, 1, 6);
+    backlog_stored(backlog, false);
+    add(4, 1, plain);
+    (void)assert_oldest(best, 4, 2);
+}
+END_TEST
+
+/* 40 KiB of text that compress to nothing: they count as what they take. */
+START_TEST(batch_that_is_not_encoded_counts_in_the_queue)
+{
+    struct outbox_slot slot = {0};
+    static uint8_t text[40 * 1024];
+
+    batch_init(&slot.batch, &batch_limits_default);
+    batches_add(&slot.batch, START, SPAN("/proc/stat"), span_of(text, sizeof text));
+    backlog_add(backlog, &slot, best);
+    batch_done(&slot.batch);
+    for (uint64_t t = 1; t <= 4; t++)
+        add(t, 1, best); /* 4 KiB each */
+    ck_assert_uint_eq(counters.dropped, 0);
+    add(5, 1, best);
+    ck_assert_uint_eq(counters.dropped, 1);
+    ck_assert_uint_eq(collect().notes[GAP_FULL].from_ns, START);
+    (void)assert_oldest(best, 1, 2);
+}
+END_TEST
+
+START_TEST(batch_that_was_dropped_before_it_was_encoded_leaves_no_trace)
+{
+    for (uint64_t t = 1; t <= 20; t++)
+        add(t, 1, best); /* the first was held, and dropped */
+    for (uint64_t t = 5; t <= 20; t++) {
+        (void)assert_oldest(best, t, 2);
+        backlog_stored(backlog, false);
+    }
+    add(21, 3, best);
+    (void)assert_oldest(best, 21, 6);
+}
+END_TEST
+
+START_TEST(slot_gets_an_empty_batch_with_as_much_room)
+{
+    struct outbox_slot *open;
+    struct batch *batch;
+
+    for (int i = 0; i < 3; i++) {
+        open = outbox_open(outbox);
+        batch = &open->batch;
+        const void *bytes = batch->bytes.data;
+        batches_add(batch, START, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
+        ck_assert_ptr_eq(outbox_take(outbox), open);
+        backlog_add(backlog, open, best);
+        ck_assert_ptr_ne(batch->bytes.data, bytes);
+        ck_assert_uint_eq(batch->n_items, 0);
+        ck_assert_uint_eq(batch->identifier_n, 0);
+        ck_assert_uint_ge(batch->bytes.cap, 1000);
+        ck_assert_uint_ge(batch->cap_items, 10);
+        outbox_release(outbox, open);
+        struct backlog_post post;
+        ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), 0);
+        backlog_stored(backlog, false);
+    }
 }
 END_TEST
 
@@ -129,7 +207,7 @@ START_TEST(too_large_batch_is_cut_at_a_tick_down_to_one)
     ck_assert_int_eq(backlog_split(backlog), 0);
     ck_assert_uint_eq(counters.rejected, 2);
     (void)assert_oldest(best, 2, 2);
-    backlog_stored(backlog);
+    backlog_stored(backlog, false);
     post = assert_oldest(best, 3, 6);
     ck_assert_uint_eq(post.seq, 3);
     struct gap_set gaps = collect();
@@ -144,12 +222,15 @@ START_TEST(batch_that_cannot_be_read_back_is_rejected)
     struct outbox_slot slot = {0};
     struct backlog_post post;
 
+    add(1, 1, best);
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     batches_add(&slot.batch, 2 * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     backlog_add(backlog, &slot, best);
     batch_done(&slot.batch);
     add(5, 1, best);
+    (void)assert_oldest(best, 1, 2);
+    backlog_stored(backlog, false);
     ck_assert(agreement_refused(&agreement, best, 0));
     ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), E_MALFORMED);
     ck_assert_int_eq(backlog_split(backlog), 0);
@@ -197,18 +278,87 @@ START_TEST(batch_that_finds_no_memory_becomes_a_gap)
     bool fired = true;
 
     batch_init(&slot.batch, &batch_limits_default);
-    batches_add(&slot.batch, START + SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     for (long nth = 0; fired; nth++) {
         backlog_free(backlog);
         ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
+        if (_i > 0)
+            add(1, 1, best); /* then the next is encoded at once */
+        batch_reset(&slot.batch);
+        batches_add(&slot.batch, START + SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        uint64_t before = backlog_measurements(backlog);
         fault_arm(nth);
         backlog_add(backlog, &slot, best);
         fired = fault_disarm();
         n += fired;
-        ck_assert(backlog_empty(backlog) == fired);
+        ck_assert_uint_eq(backlog_measurements(backlog), before + !fired);
         ck_assert_uint_eq(counters.dropped, n);
     }
+    ck_assert_uint_gt(n, 0);
     ck_assert_uint_eq(collect().notes[GAP_UNENCODED].measurements, n);
+    batch_done(&slot.batch);
+}
+END_TEST
+
+/* Held, encoded, or to be brought into another form. */
+START_TEST(batch_stays_wherever_memory_runs_out_while_it_is_begun)
+{
+    struct backlog_post post;
+    bool fired = true;
+
+    add(1, 3, best);
+    add(4, 3, best);
+    if (_i > 0)
+        backlog_reject(backlog, "out of the way");
+    if (_i > 1)
+        ck_assert(agreement_refused(&agreement, best, 0));
+    const uint64_t n = backlog_measurements(backlog);
+    for (long nth = 0; fired; nth++) {
+        fault_arm(nth);
+        int r = backlog_begin(backlog, &agreement, 0, &post);
+        fired = fault_disarm();
+        ck_assert_int_eq(r, fired ? -ENOMEM : 0);
+        ck_assert_uint_eq(backlog_measurements(backlog), n);
+    }
+    backlog_give_back(backlog);
+    (void)assert_oldest(_i > 1 ? plain : best, _i > 0 ? 4 : 1, 6);
+}
+END_TEST
+
+/* A round of all that a batch goes through. */
+static int one_round(struct outbox_slot *slot, const struct batch *tick)
+{
+    struct backlog_post post;
+    int r = batch_append_range(&slot->batch, tick, 0, tick->n_items);
+
+    if (r)
+        return r;
+    backlog_add(backlog, slot, best);
+    r = backlog_begin(backlog, &agreement, 0, &post);
+    if (r == 0)
+        backlog_stored(backlog, false);
+    batch_reset(&slot->batch);
+    return r;
+}
+
+START_TEST(steady_traffic_allocates_nothing)
+{
+    struct outbox_slot slot = {0};
+    CLEANUP(batch_done) struct batch tick;
+    int r = 0;
+
+    batch_init(&tick, &batch_limits_default);
+    batches_add(&tick, START, SPAN("/proc/stat"), SPAN("cpu  1 2 3\ncpu0 1 2 3\n"));
+    batches_add(&tick, START, SPAN("/proc/uptime"), SPAN("1.25 2.50\n"));
+    batch_init(&slot.batch, &batch_limits_default);
+    for (int i = 0; i < 3 && r == 0; i++)
+        r = one_round(&slot, &tick);
+    ck_assert_int_eq(r, 0);
+    fault_arm(0);
+    for (int i = 0; i < 50 && r == 0; i++)
+        r = one_round(&slot, &tick);
+    bool fired = fault_disarm();
+    ck_assert_int_eq(r, 0);
+    ck_assert(!fired);
     batch_done(&slot.batch);
 }
 END_TEST
@@ -218,14 +368,18 @@ START_TEST(batch_is_whole_wherever_memory_runs_out_while_it_is_split)
     bool fired = true;
 
     add(1, 4, best);
+    add(5, 4, best);
+    if (_i > 0)
+        backlog_reject(backlog, "out of the way");
+    const uint64_t n = backlog_measurements(backlog);
     for (long nth = 0; fired; nth++) {
         fault_arm(nth);
         int r = backlog_split(backlog);
         fired = fault_disarm();
         ck_assert_int_eq(r, fired ? -ENOMEM : 0);
-        ck_assert_uint_eq(backlog_measurements(backlog), 8);
+        ck_assert_uint_eq(backlog_measurements(backlog), n);
     }
-    (void)assert_oldest(best, 1, 4);
+    (void)assert_oldest(best, _i > 0 ? 5 : 1, 4);
 }
 END_TEST
 
@@ -237,12 +391,19 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, batch_stays_until_it_is_stored);
     tcase_add_test(c, batch_is_brought_into_the_form_that_is_taken);
+    tcase_add_test(c, batch_that_finds_the_queue_empty_is_encoded_when_it_is_sent);
+    tcase_add_test(c, batch_that_is_not_encoded_counts_in_the_queue);
+    tcase_add_test(c, batch_that_was_dropped_before_it_was_encoded_leaves_no_trace);
+    tcase_add_test(c, slot_gets_an_empty_batch_with_as_much_room);
     tcase_add_test(c, too_large_batch_is_cut_at_a_tick_down_to_one);
     tcase_add_test(c, batch_that_cannot_be_read_back_is_rejected);
     tcase_add_test(c, rejected_batch_becomes_a_gap);
     tcase_add_test(c, full_backlog_drops_the_oldest_as_a_gap);
-    tcase_add_test(c, batch_that_finds_no_memory_becomes_a_gap);
-    tcase_add_test(c, batch_is_whole_wherever_memory_runs_out_while_it_is_split);
+    tcase_add_loop_test(c, batch_that_finds_no_memory_becomes_a_gap, 0, 2);
+    tcase_add_loop_test(c, batch_stays_wherever_memory_runs_out_while_it_is_begun, 0, 3);
+    tcase_add_test(c, steady_traffic_allocates_nothing);
+    tcase_add_loop_test(c, batch_is_whole_wherever_memory_runs_out_while_it_is_split, 0,
+                        2);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }

@@ -47,9 +47,11 @@ START_TEST(defaults_are_those_of_the_plan)
     ck_assert_uint_eq(conf.batch_size, 100);
     ck_assert_uint_eq(conf.batch_bytes, MIB);
     ck_assert_uint_eq(conf.flush_interval_ns, 30 * SEC);
-    ck_assert_int_eq(conf.serialization, MEDIA_MSGPACK);
+    ck_assert_int_eq(conf.serialization, MEDIA_DELTA);
+    ck_assert_uint_eq(conf.snapshot_interval, 1000);
+    ck_assert_uint_eq(conf.delta_threshold_millionths, 0);
     ck_assert_int_eq(conf.compression, CODING_GZIP);
-    ck_assert_uint_eq(conf.compression_level, 1);
+    ck_assert_uint_eq(conf.compression_level, 6);
     ck_assert_uint_eq(conf.queue_max_bytes, 4 * MIB);
     ck_assert_uint_eq(conf.timeout_ns, 30 * SEC);
     ck_assert_uint_eq(conf.connect_timeout_ns, 10 * SEC);
@@ -146,6 +148,39 @@ START_TEST(values_that_a_row_cannot_check_are_checked)
 }
 END_TEST
 
+static const struct {
+    const char *serialization;
+    const char *level;
+    uint64_t want;
+} levels[] = {
+    {"delta", "0", 6},   {"delta", "1", 1}, {"delta", "9", 9}, {"msgpack", "0", 1},
+    {"msgpack", "6", 6}, {"json", "0", 1},  {"json", "3", 3},
+};
+
+START_TEST(level_follows_the_serialization_unless_one_is_given)
+{
+    char flag[64];
+    char variable[64];
+
+    (void)snprintf(flag, sizeof flag, "--serialization=%s", levels[_i].serialization);
+    (void)snprintf(variable, sizeof variable, "PCC_COMPRESSION_LEVEL=%s",
+                   levels[_i].level);
+    ck_assert_int_eq(load(flag, variable, "/home/u"), 0);
+    ck_assert_uint_eq(conf.compression_level, levels[_i].want);
+}
+END_TEST
+
+START_TEST(delta_has_its_settings)
+{
+    char flag[] = "--delta-threshold=0.001";
+    char variable[] = "PCC_SNAPSHOT_INTERVAL=1";
+
+    ck_assert_int_eq(load(flag, variable, "/home/u"), 0);
+    ck_assert_uint_eq(conf.delta_threshold_millionths, 1000);
+    ck_assert_uint_eq(conf.snapshot_interval, 1);
+}
+END_TEST
+
 START_TEST(root_is_kept_without_a_slash_at_its_end)
 {
     char host[] = "PCC_ROOT=/host/";
@@ -200,6 +235,9 @@ int main(void)
     tcase_add_loop_test(c, subsystems_are_known_kinds_and_each_once, 0, (int)N_OF(lists));
     tcase_add_loop_test(c, values_that_a_row_cannot_check_are_checked, 0,
                         (int)N_OF(others));
+    tcase_add_loop_test(c, level_follows_the_serialization_unless_one_is_given, 0,
+                        (int)N_OF(levels));
+    tcase_add_test(c, delta_has_its_settings);
     tcase_add_test(c, root_is_kept_without_a_slash_at_its_end);
     tcase_add_test(c, trickle_mode_has_no_collection_unless_told);
     tcase_add_test(c, key_that_cannot_be_a_header_is_refused_and_not_shown);
