@@ -236,6 +236,10 @@ static void settle_post(struct delivery *d, const struct http_answer *a, uint64_
 {
     struct answer why;
 
+    /* A server that can't read it and names nothing isn't the one that named what it
+     * takes: that has gone, with no connection of ours to show it. */
+    if (a->status == 400 && !a->accept_post.data)
+        agreement_forget(&d->agreement);
     agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
     enum outcome outcome =
         answer_outcome(a, d->post.n_measurements, d->agreement.named, &why);

@@ -160,7 +160,7 @@ static const struct opt opts[] = {
      .type = OPT_SIZE,
      .at = AT(delta_state_max),
      .dflt = "256MiB",
-     .min = 64 * KIB,
+     .min = 4 * KIB,
      .max = TIB,
      .help = "bytes of delta states in memory; a host whose state isn't kept sends each "
              "batch twice, the second time as a snapshot"},

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from e2e import Pcc, folder, run, wait_for
-from stub import Answer, Stub, gaps, old_ping_answer, plain
+from stub import DELTA, Answer, Stub, gaps, old_ping_answer, plain
 
 QUICK = {"FREQUENCY": "100ms", "SUBSYSTEMS": "/proc/uptime", "BATCH_SIZE": "2"}
 
@@ -28,13 +28,15 @@ def finish(pcc, stub):
 
 
 def comes_again(answer, **options):
-    """The first batch gets this answer, and must come again, unchanged, once."""
+    """The first batch gets this answer, and must come again, with the same measurements,
+    once."""
     stub = Stub([answer])
     pcc = start(stub, **options)
     wait_for("another batch", lambda: len({r.key for r in stub.requests}) > 1, 60)
     finish(pcc, stub)
     first, *others = [r for r in stub.requests if r.key == stub.requests[0].key]
-    assert len(others) == 1 and others[0].body == first.body, pcc.log
+    assert len(others) == 1 and others[0].measurements == first.measurements, pcc.log
+    assert others[0].chain[1] == 0, others[0].chain
     return stub, first, others[0]
 
 
@@ -56,8 +58,8 @@ def test_every_batch_has_key_floor_and_form():
         assert request.key == (session, number)
         assert request.headers["idempotency-floor"] == str(number)
         assert request.headers["apikey"] == "a-secret-key"
-        assert request.headers["content-type"] == "application/msgpack"
-        assert request.form == ("msgpack", "gzip")
+        assert request.headers["content-type"] == DELTA
+        assert request.form == ("delta", "gzip")
         assert request.document["i"] == "a host"
         assert "expect" not in request.headers
     assert "a-secret-key" not in pcc.log
@@ -210,6 +212,10 @@ def test_what_an_old_server_refuses_as_plain_json_too_becomes_a_gap():
 def test_a_ping_answer_decides_the_form():
     for accept, form in ((("application/json", "identity"), ("json", "none")),
                          (("application/json", "gzip"), ("json", "gzip")),
+                         (("application/json, " + DELTA, "gzip"), ("delta", "gzip")),
+                         ((DELTA, "identity"), ("delta", "none")),
+                         (("application/json, application/msgpack", "gzip"),
+                          ("msgpack", "gzip")),
                          (("application/msgpack", "identity"), ("msgpack", "none"))):
         named = {"Accept-Post": accept[0], "Accept-Encoding": accept[1]}
 

@@ -25,7 +25,7 @@ def sample_and_compare(pcd, **options):
     return taken
 
 
-def test_msgpack_and_gzip_by_default():
+def test_delta_and_gzip_by_default():
     pcd = Pcd()
     taken = sample_and_compare(pcd)
     for text in taken.splitlines():
@@ -34,7 +34,7 @@ def test_msgpack_and_gzip_by_default():
 
 
 def test_each_encoding_with_and_without_gzip():
-    for serialization in ("json", "msgpack"):
+    for serialization in ("json", "msgpack", "delta"):
         for compression in ("none", "gzip"):
             pcd = Pcd()
             sample_and_compare(pcd, SERIALIZATION=serialization, COMPRESSION=compression)

@@ -3,18 +3,23 @@
 
 A Stub takes requests on loopback and keeps them. What it answers to each batch comes from
 a list of answers, then from `default`. An answer is a function of the request that gives
-the bytes to send, or an Answer, which can also cut, stall and hang up.
+the bytes to send, or an Answer, which can also cut, stall and hang up. Only a batch in delta
+that builds on what the Stub doesn't have gets 409 without being asked for.
 """
 
+import copy
 import gzip
 import json
+import os
 import socket
+import sys
 import threading
 import time
 
-from e2e import wait_for
+from e2e import SOURCE, wait_for
 
-ACCEPT = {"Accept-Post": "application/json, application/msgpack",
+DELTA = "application/vnd.perfcollector.delta+msgpack"
+ACCEPT = {"Accept-Post": "application/json, application/msgpack, " + DELTA,
           "Accept-Encoding": "gzip, deflate"}
 
 
@@ -34,6 +39,13 @@ def unpack_msgpack(data):
     return msgpack.unpackb(data, strict_map_key=False)
 
 
+def delta_decoder():
+    """The decoder that the protocol shows as an example."""
+    sys.path.append(os.path.join(SOURCE, "proto", "examples"))
+    import decode_delta  # only those who are sent delta need it
+    return decode_delta
+
+
 class Request:
     """One request as it came: method, path, headers (names in lower case) and body."""
 
@@ -42,23 +54,37 @@ class Request:
         self.connection = connection  # the number of its connection, from 1
         self.time = time.monotonic()
         self.taken = False  # answered as stored
+        self.decoded = []  # the measurements of a batch in delta, once it is decoded
 
     @property
     def form(self):
         """As (serialization, compression)."""
         kind = self.headers.get("content-type", "application/json")
-        return ("msgpack" if "msgpack" in kind else "json",
-                self.headers.get("content-encoding", "none"))
+        serialization = ("delta" if kind == DELTA else "msgpack" if "msgpack" in kind else
+                         "json")
+        return serialization, self.headers.get("content-encoding", "none")
+
+    @property
+    def plain_body(self):
+        return gzip.decompress(self.body) if self.form[1] == "gzip" else self.body
 
     @property
     def document(self):
-        serialization, compression = self.form
-        body = gzip.decompress(self.body) if compression == "gzip" else self.body
-        return json.loads(body) if serialization == "json" else unpack_msgpack(body)
+        body = self.plain_body
+        return json.loads(body) if self.form[0] == "json" else unpack_msgpack(body)
+
+    @property
+    def chain(self):
+        """A batch in delta: its snapshot and its number in the chain; None: it stands
+        alone."""
+        document = self.document
+        return (document["ss"], document["q"]) if "ss" in document else None
 
     @property
     def measurements(self):
         """As (timestamp in seconds, subsystem, text)."""
+        if self.form[0] == "delta":
+            return self.decoded
         found = []
         for m in self.document.get("measurements") or self.document.get("m") or []:
             m = {name.lower(): value for name, value in m.items()}
@@ -110,6 +136,7 @@ class Answer:
 
 
 OK = Answer()
+CONFLICT = Answer(status=409, error="snapshot required")
 
 
 def ping_answer(request):
@@ -130,13 +157,17 @@ def old_ping_answer(request):
 
 
 class Stub:
-    def __init__(self, answers=(), default=OK, ping=ping_answer, port=0):
+    """knows_delta: without it a batch in delta is nothing that it could decode."""
+
+    def __init__(self, answers=(), default=OK, ping=ping_answer, port=0, knows_delta=True):
         self.answers = list(answers)
         self.default = default
         self.ping = ping
+        self.knows_delta = knows_delta
         self.requests = []  # for batches
         self.pings = []
         self.connections = 0
+        self._states = {}  # of delta, by session
         self._sockets = set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
@@ -154,6 +185,11 @@ class Stub:
                     s.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def forget(self):
+        """Has no state of any chain any more."""
+        with self._lock:
+            self._states = {}
 
     def wait_requests(self, n, seconds=15):
         wait_for(f"{n} batches", lambda: len(self.requests) >= n, seconds)
@@ -211,15 +247,42 @@ class Stub:
             return None
         return Request(head[0], head[1], headers, body, number)
 
+    def _decode(self, request):
+        """Decodes a batch in delta. Return: does it build on what is here, and the state
+        after it."""
+        delta = delta_decoder()
+        state = copy.deepcopy(self._states.get(request.key[0])) or delta.State()
+        try:
+            ticks = delta.decode(request.plain_body, state)[1]
+        except delta.Conflict:
+            return False, None
+        request.decoded = [(time // 10**9 + time % 10**9 / 1e9, subsystem,
+                            text.decode("utf-8", "replace"))
+                           for time, rows in ticks for subsystem, text in rows]
+        return True, state
+
+    def _answer(self, request):
+        """Return: what answers a batch, and the bytes to send."""
+        fits, state = True, None
+        with self._lock:
+            if request.form[0] == "delta" and self.knows_delta:
+                fits, state = self._decode(request)
+            answer = CONFLICT
+            if fits:
+                answer = self.answers.pop(0) if self.answers else self.default
+            data = answer.render(request) if isinstance(answer, Answer) else answer(request)
+            is_replay = b"Idempotent-Replayed: true" in data
+            if state and request.taken and request.chain and not is_replay:
+                self._states[request.key[0]] = state
+        return answer, data
+
     def _one(self, s, stream, number):
         """Takes and answers one request. Return: does the connection go on?"""
         request = self._read(s, stream, number)
         if not request:
             return False
         if request.path == "/v1/trickle":
-            with self._lock:
-                answer = self.answers.pop(0) if self.answers else self.default
-            data = answer.render(request) if isinstance(answer, Answer) else answer(request)
+            answer, data = self._answer(request)
             self.requests.append(request)
         else:
             answer, data = None, self.ping(request)

@@ -7,10 +7,12 @@
 #include "pcc/backlog.h"
 #include "pcc/session.h"
 #include "tests/lib/batches.h"
+#include "tests/lib/bytes.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/suite.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 /* Seconds in these tests count from here: the protocol takes none before 2000. */
 #define START (UINT64_C(1700000000) * SEC)
@@ -84,12 +86,15 @@ static void tear_down(void)
     outbox_free(outbox);
 }
 
+/* A number that grows steadily, and one that can't be foretold. */
 static void fill(struct batch *b, uint64_t from, uint64_t ticks)
 {
     char text[64];
 
     for (uint64_t t = from; t < from + ticks; t++) {
-        (void)snprintf(text, sizeof text, "cpu  %d %d\n", 1000 + (int)t * 3, (int)t / 2);
+        uint64_t seed = t + 1;
+        (void)snprintf(text, sizeof text, "cpu  %d %" PRIu64 "\n", 1000 + (int)t * 3,
+                       bytes_random(&seed));
         batches_add(b, START + t * SEC, SPAN("/proc/stat"), span_of_str(text));
         batches_add(b, START + t * SEC, SPAN("/proc/meminfo"), SPAN("\xff raw\n"));
     }
@@ -439,14 +444,13 @@ static int one_round(struct outbox_slot *slot, const struct batch *tick)
     return r;
 }
 
+/* From one snapshot to the next. */
 START_TEST(steady_traffic_allocates_nothing)
 {
     struct outbox_slot slot = {0};
     CLEANUP(batch_done) struct batch tick;
     int r = 0;
 
-    conf.snapshot_interval = 10;
-    make_backlog();
     batch_init(&tick, &batch_limits_default);
     batch_init(&slot.batch, &batch_limits_default);
     for (uint64_t i = 0; i < 70 && r == 0; i++) {
@@ -475,14 +479,14 @@ START_TEST(batch_is_a_snapshot_after_memory_ran_out)
         if (_i > 0) {
             (void)send_chained(t, 1, 0, 0);
             stored();
-            add(++t, 200);
+            add(++t, 1000);
         }
         fault_arm(nth);
         int r = backlog_begin(backlog, &agreement, 0, &post);
         fired = fault_disarm();
         ck_assert_int_eq(r, fired ? -ENOMEM : 0);
         if (fired)
-            (void)send_chained(t, _i > 0 ? 200 : 1, (uint64_t)_i, 0);
+            (void)send_chained(t, _i > 0 ? 1000 : 1, (uint64_t)_i, 0);
         stored();
     }
 }

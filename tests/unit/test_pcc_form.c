@@ -49,7 +49,7 @@ static const struct {
     {"application/msgpack", NULL, BEST, {MEDIA_MSGPACK, CODING_IDENTITY}},
     {"application/json", "deflate", BEST, {MEDIA_JSON, CODING_IDENTITY}},
     {"text/csv", "br", BEST, {MEDIA_JSON, CODING_IDENTITY}},
-    {"*/*", "*", BEST, BEST},
+    {"*/*", "*", BEST, NEXT},
     {ALL, "gzip", NEXT, NEXT},
     {"application/json", "gzip", NEXT, {MEDIA_JSON, CODING_GZIP}},
     {DELTA, "gzip", NEXT, {MEDIA_JSON, CODING_GZIP}},
