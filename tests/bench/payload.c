@@ -5,12 +5,12 @@
 #include "common/gzip.h"
 #include "common/io.h"
 #include "common/json.h"
+#include "tests/bench/collection.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 
-#define COLLECTION_MAX GIB
 #define GZIP_LEVEL 1
 #define MARKER_SUBSYSTEM SPAN("load/batch")
 #define MARKER_BYTES 64
@@ -51,24 +51,6 @@ static int read_proc(struct batch *ret)
     return r;
 }
 
-static int read_collection(const char *path, struct batch *ret)
-{
-    CLEANUP(buf_done) struct buf file;
-
-    buf_init(&file, COLLECTION_MAX);
-    int r = io_read_file(AT_FDCWD, path, &file);
-    struct span left = buf_span(&file);
-
-    while (r == 0 && left.n) {
-        const uint8_t *end = memchr(left.data, '\n', left.n);
-        size_t n = end ? (size_t)(end - left.data) + 1 : left.n;
-
-        r = json_decode_line(span_of(left.data, n), ret, NULL);
-        left = span_from(left, n);
-    }
-    return r;
-}
-
 /* Fills the batch up with measurements, their times moved so that they begin now. */
 static int fill(struct payload *p, const struct batch *from)
 {
@@ -92,13 +74,10 @@ static int fill(struct payload *p, const struct batch *from)
 static int make_batch(struct payload *p)
 {
     CLEANUP(batch_done) struct batch from;
-    struct batch_limits limits = batch_limits_default;
     char text[MARKER_BYTES];
 
-    limits.measurements = COLLECTION_MAX;
-    limits.bytes = COLLECTION_MAX;
-    batch_init(&from, &limits);
-    int r = p->conf.collection ? read_collection(p->conf.collection, &from)
+    collection_init(&from);
+    int r = p->conf.collection ? collection_read(p->conf.collection, &from)
                                : read_proc(&from);
     if (r)
         return r;
