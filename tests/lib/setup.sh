@@ -42,6 +42,10 @@ cmd:openssl openssl
 cmd:curl curl
 cmd:clang-format clang-format
 '
+NEEDED_TO_BENCH='
+cmd:xz xz-utils
+cmd:zstd zstd
+'
 NEEDED_FOR_FULL='
 cmd:clang clang
 tsan:clang libclang-rt-14-dev
