@@ -38,6 +38,7 @@ pc:check check
 pc:json-c libjson-c-dev
 pc:jansson libjansson-dev
 py:msgpack python3-msgpack
+py:jsonschema python3-jsonschema
 cmd:openssl openssl
 cmd:curl curl
 cmd:clang-format clang-format
@@ -51,6 +52,8 @@ cmd:clang clang
 tsan:clang libclang-rt-14-dev
 cmd:clang-tidy clang-tidy
 cmd:valgrind valgrind
+cmd:node nodejs
+cmd:npm npm
 '
 
 is_there() {
