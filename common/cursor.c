@@ -40,7 +40,8 @@ static const uint8_t *take(struct cursor *c, uint64_t n)
         return NULL;
     }
     const uint8_t *at = c->at;
-    c->at += n;
+    if (n > 0) /* an absent input has no bytes to point at */
+        c->at += n;
     return at;
 }
 

@@ -134,17 +134,16 @@ static bool row_is_zero(const uint64_t *row, size_t n)
     return true;
 }
 
-/* Appends a bitmap of zeros. Return: where it begins; NULL without room. */
+/* Appends a bitmap of zeros. Return: where it begins; NULL without room or bits. */
 static uint8_t *add_bitmap(struct buf *to, size_t bits, int *r)
 {
     size_t n = (bits + 7) / 8;
 
-    *r = buf_reserve(to, n);
-    if (*r)
+    *r = n > 0 ? buf_reserve(to, n) : 0;
+    if (*r || n == 0)
         return NULL;
     uint8_t *at = buf_tail(to);
-    if (n > 0)
-        memset(at, 0, n);
+    memset(at, 0, n);
     buf_commit(to, n);
     return at;
 }
@@ -195,7 +194,8 @@ static struct delta_cells last_cells(const struct delta_track *t, size_t n)
 
     while (from > 0 && t->cells[from - 1].sample >= first)
         from--;
-    return (struct delta_cells){t->cells + from, t->n_cells - from, first, n};
+    const struct delta_cell *at = from < t->n_cells ? t->cells + from : NULL;
+    return (struct delta_cells){at, t->n_cells - from, first, n};
 }
 
 /* Chooses predictors by what was seen so far, the last samples of it. */

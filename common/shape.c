@@ -246,7 +246,9 @@ bool shape_read(struct shape *s, struct span text, struct span next,
 
     for (;;) {
         size_t left = text.n - at < next.n - next_at ? text.n - at : next.n - next_at;
-        size_t same = same_bytes(text.data + at, next.data + next_at, left);
+        size_t same = 0;
+        if (left > 0) /* an empty text may have no bytes to point at */
+            same = same_bytes(text.data + at, next.data + next_at, left);
         if (at + same == text.n && next_at + same == next.n)
             break;
         /* What ends before the difference is the same, the byte behind it too. */
