@@ -11,6 +11,7 @@ import re
 import sys
 
 import msgpack
+from delta_writer import TYPE as DELTA
 from delta_writer import Writer
 from e2e import SOURCE, run
 from jsonschema import Draft202012Validator, RefResolver
@@ -318,6 +319,28 @@ def test_delta_messages_match_once_they_are_decoded():
     ticks = [(T + at, [at, at * at], [at * 7]) for at in range(6)]
     for message in (writer.snapshot(ticks[:3]), writer.next(ticks[3:5]), writer.alone(ticks[5:])):
         validator("delta-request").validate(as_json(msgpack.unpackb(message)))
+
+
+def test_what_the_vectors_have_stored_matches():
+    schemas = {"application/json": ("trickle-request", json.loads),
+               DELTA: ("delta-request", lambda body: as_json(msgpack.unpackb(body)))}
+    matched = 0
+    folder = os.path.join(PROTO, "vectors")
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".json"):
+            continue
+        with open(os.path.join(folder, name), encoding="utf-8") as f:
+            vector = json.load(f)
+        if vector["expect"]["status"] != 200 or "content_encoding" in vector:
+            continue
+        if vector.get("content_type") not in schemas:
+            continue
+        schema, decode = schemas[vector["content_type"]]
+        for body in (*vector["before"], vector["body"]):
+            errors = list(validator(schema).iter_errors(decode(bytes.fromhex(body))))
+            assert not errors, (name, errors)
+            matched += 1
+    assert matched > 0
 
 
 # Those that a server may be told otherwise are in no schema.
