@@ -159,9 +159,10 @@ def test_a_pcd_that_comes_back_gets_everything_once():
 
 def test_a_full_queue_drops_the_oldest_and_tells():
     stub = Stub([Answer(status=503, headers={"Retry-After": "6"})])
-    # Batches of some 20 kB, a queue of three of them.
+    # Batches of some 20 kB, a queue of three of them; in a form that the stub reads fast,
+    # for what is being sent stays, and the one behind it would go.
     pcc = start(stub, ROOT=root_with_big_file(), SUBSYSTEMS="/proc/big", BATCH_SIZE="1",
-                QUEUE_MAX="64KiB")
+                QUEUE_MAX="64KiB", SERIALIZATION="msgpack")
     told = wait_for("a gap", lambda: gaps(stub.stored), 60)
     wait_for("fresh batches", lambda: len(stub.requests) > 12, 30)
     pcc.stop()

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#define RANDOM_TEXTS 20000
+#define RANDOM_TEXTS 3000
 
 /* The text that comes of a text's shape, written and built again, and its numbers. */
 static void join(struct span text, struct buf *to)

@@ -124,6 +124,21 @@ static void decode_before(const struct vector *v, struct delta_state *state)
     }
 }
 
+static void assert_measurement(const struct vector *v, const struct measurement *m,
+                               struct json_object *row)
+{
+    CLEANUP(bytes_drop)
+    struct span text =
+        bytes_of_hex(json_object_get_string(json_object_array_get_idx(row, 3)));
+    int64_t s = json_object_get_int64(json_object_array_get_idx(row, 0));
+    int64_t ns = json_object_get_int64(json_object_array_get_idx(row, 1));
+
+    ck_assert_uint_eq(m->time_ns, (uint64_t)s * SEC + (uint64_t)ns);
+    ck_assert(span_equal(m->subsystem, string(json_object_array_get_idx(row, 2))));
+    ck_assert_msg(span_equal(m->text, text), "%s: %.*s", v->name, (int)m->text.n,
+                  (const char *)m->text.data);
+}
+
 static void assert_measurements(const struct vector *v, const struct batch *b)
 {
     struct json_object *rows = member(v->expect, "measurements");
@@ -133,17 +148,8 @@ static void assert_measurements(const struct vector *v, const struct batch *b)
     ck_assert(span_equal(batch_identifier(b), string(member(v->expect, "identifier"))));
     ck_assert_uint_eq(b->n_items, json_object_array_length(rows));
     for (size_t i = 0; i < b->n_items; i++) {
-        struct json_object *row = json_object_array_get_idx(rows, i);
         struct measurement m = batch_get(b, i);
-        CLEANUP(bytes_drop)
-        struct span text =
-            bytes_of_hex(json_object_get_string(json_object_array_get_idx(row, 3)));
-        int64_t s = json_object_get_int64(json_object_array_get_idx(row, 0));
-        int64_t ns = json_object_get_int64(json_object_array_get_idx(row, 1));
-        ck_assert_uint_eq(m.time_ns, (uint64_t)s * SEC + (uint64_t)ns);
-        ck_assert(span_equal(m.subsystem, string(json_object_array_get_idx(row, 2))));
-        ck_assert_msg(span_equal(m.text, text), "%s: %.*s", v->name, (int)m.text.n,
-                      (const char *)m.text.data);
+        assert_measurement(v, &m, json_object_array_get_idx(rows, i));
         if (b->items[i].starts_tick) {
             struct json_object *at = json_object_array_get_idx(ticks, tick++);
             ck_assert_uint_eq((uint64_t)json_object_get_int64(at), i);
