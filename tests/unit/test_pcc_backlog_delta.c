@@ -415,7 +415,7 @@ START_TEST(threshold_is_kept_to)
         struct backlog_post post = begin();
         receive(&post);
         uint64_t n = 0;
-        struct span got = span_from(batch_get(&received, 0).text, strlen("cpu "));
+        struct span got = span_from(batch_get(&received, 0).text, strlen("cpu  "));
         const uint8_t *end = memchr(got.data, ' ', got.n);
         ck_assert_ptr_nonnull(end);
         ck_assert_int_eq(decimal_read(got.data, (size_t)(end - got.data), &n), 0);
