@@ -47,14 +47,17 @@ NEEDED_TO_BENCH='
 cmd:xz xz-utils
 cmd:zstd zstd
 '
-NEEDED_FOR_FULL='
+NEEDED_TO_FUZZ='
 cmd:clang clang
 tsan:clang libclang-rt-14-dev
+'
+NEEDED_FOR_FULL="
+$NEEDED_TO_FUZZ
 cmd:clang-tidy clang-tidy
 cmd:valgrind valgrind
 cmd:node nodejs
 cmd:npm npm
-'
+"
 
 is_there() {
     local name
