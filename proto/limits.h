@@ -34,7 +34,6 @@
 
 /* Of a delta state, fixed by the protocol. */
 #define LIMIT_DELTA_SUBSYSTEMS 1024u
-#define LIMIT_DELTA_STATE_BYTES (4 * MIB) /* texts, and LIMIT_DELTA_COLUMN_BYTES each:   \
-                                           */
+#define LIMIT_DELTA_STATE_BYTES (4 * MIB) /* of its texts, and for each column: */
 #define LIMIT_DELTA_COLUMN_BYTES 8u
 #define LIMIT_DELTA_WIDTH 255u /* of a column */
