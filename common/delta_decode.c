@@ -242,23 +242,39 @@ static int take_shape(struct decoding *g, struct delta_part *part, struct delta_
     return 0;
 }
 
+/*
+ * Merges the predictors of a group with those that there are, which are moved to the end
+ * of the memory first. Both are in the order of their columns: it takes one pass however
+ * they lie.
+ */
 static int take_predictors(struct delta_part *part, struct delta_source *s)
 {
     struct cursor c;
     struct delta_predictor p;
     uint64_t before = 0;
+    /* An entry has two bytes at least, and a column of its own. */
+    size_t most = part->predictors.n / 2;
+    size_t n = 0;
 
-    /* An entry has two bytes at least. */
-    size_t n = s->n_predictors + part->predictors.n / 2;
-    int r = delta_source_reserve(s, n < s->shape.n ? n : s->shape.n);
-    if (r)
+    if (most > s->shape.n)
+        most = s->shape.n;
+    int r = delta_source_reserve(s, s->n_predictors + most);
+    if (r || most == 0)
         return r;
+    size_t old = most;
+    size_t end = most + s->n_predictors;
+    memmove(s->predictors + old, s->predictors, s->n_predictors * sizeof p);
     cursor_init(&c, part->predictors);
     while (cursor_left(&c) > 0) {
         delta_message_predictor(&c, s->shape.n, &before, &p);
         assert(c.r == 0); /* it was planned with */
-        delta_source_predict(s, &p);
+        while (old < end && s->predictors[old].column < p.column)
+            s->predictors[n++] = s->predictors[old++];
+        old += old < end && s->predictors[old].column == p.column;
+        s->predictors[n++] = p;
     }
+    memmove(s->predictors + n, s->predictors + old, (end - old) * sizeof p);
+    s->n_predictors = n + (end - old);
     return 0;
 }
 

@@ -235,8 +235,7 @@ int delta_predict(struct delta_search *s, const struct delta_matrix *m,
         struct way way = best_way(m, row, s->residuals);
         if (way.n_terms == 0 && way.shift == 0 && !way.keeps_pace)
             continue;
-        struct delta_predictor p = predictor_of(m, row, &way);
-        delta_source_predict(to, &p);
+        to->predictors[to->n_predictors++] = predictor_of(m, row, &way);
     }
     return 0;
 }

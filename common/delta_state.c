@@ -175,23 +175,6 @@ int delta_source_reserve(struct delta_source *s, size_t n)
     return 0;
 }
 
-void delta_source_predict(struct delta_source *s, const struct delta_predictor *p)
-{
-    size_t at = s->n_predictors;
-
-    while (at > 0 && s->predictors[at - 1].column > p->column)
-        at--;
-    if (at > 0 && s->predictors[at - 1].column == p->column) {
-        s->predictors[at - 1] = *p;
-        return;
-    }
-    assert(s->n_predictors < s->cap_predictors);
-    memmove(&s->predictors[at + 1], &s->predictors[at],
-            (s->n_predictors - at) * sizeof *p);
-    s->predictors[at] = *p;
-    s->n_predictors++;
-}
-
 int delta_state_new(struct delta_state **ret)
 {
     struct delta_state *s = calloc(1, sizeof *s);

@@ -99,5 +99,3 @@ void delta_source_forget(struct delta_source *s);
 
 /* Makes room for @n predictors. Return: 0; -ENOMEM. */
 PC_MUST_CHECK int delta_source_reserve(struct delta_source *s, size_t n);
-/* Puts a predictor in the place of its column's, for which there must be room. */
-void delta_source_predict(struct delta_source *s, const struct delta_predictor *p);

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "common/msgpack_pack.h"
+#include "common/varint.h"
+#include "tests/unit/delta_chain.h"
+
+/*
+ * Messages that no encoder of ours writes: what a few of their bytes cost is bounded, and
+ * so is what a state keeps of them.
+ */
+
+enum { SH, BV, PR, CB, CH, RW, STREAMS };
+
+static const char *const keys[STREAMS] = {"sh", "bv", "pr", "cb", "ch", "rw"};
+
+static struct delta_chain chain;
+static struct buf streams[STREAMS];
+static struct buf groups;
+static uint32_t n_groups;
+static struct buf message;
+static uint64_t number; /* of the batch */
+
+static void begin(void)
+{
+    for (size_t i = 0; i < STREAMS; i++)
+        buf_reset(&streams[i]);
+    buf_reset(&groups);
+    n_groups = 0;
+}
+
+static void setup(void)
+{
+    delta_chain_init(&chain, 0);
+    for (size_t i = 0; i < STREAMS; i++)
+        buf_init(&streams[i], LIMIT_DECODED_BYTES);
+    buf_init(&groups, LIMIT_DECODED_BYTES);
+    buf_init(&message, LIMIT_DECODED_BYTES);
+    number = 0;
+    begin();
+}
+
+static void teardown(void)
+{
+    delta_chain_done(&chain);
+    for (size_t i = 0; i < STREAMS; i++)
+        buf_done(&streams[i]);
+    buf_done(&groups);
+    buf_done(&message);
+}
+
+static void put_varint(struct buf *to, uint64_t value)
+{
+    ck_assert_int_eq(varint_append(value, to), 0);
+}
+
+static void put_times(struct buf *to, uint8_t byte, size_t n)
+{
+    while (n-- > 0)
+        bytes_put_one(to, byte);
+}
+
+/* A group of one of the well-known subsystems, in the ticks of the bitmap. */
+static void add_group(uint32_t source, unsigned flags, uint8_t ticks)
+{
+    struct packing p;
+
+    packing_begin(&p, &groups);
+    msgpack_pack_array(&p.packer, 3);
+    msgpack_pack_uint32(&p.packer, source);
+    msgpack_pack_unsigned_int(&p.packer, flags);
+    packing_bin(&p, span_of(&ticks, 1));
+    ck_assert_int_eq(packing_end(&p), 0);
+    n_groups++;
+}
+
+/* Its first text is @n_columns zeros. */
+static void add_shape(uint32_t source, unsigned flags, uint8_t ticks, size_t n_columns)
+{
+    add_group(source, 1 | flags, ticks);
+    put_varint(&streams[SH], n_columns);
+    put_times(&streams[SH], 0, n_columns);
+    put_times(&streams[BV], 0, n_columns);
+}
+
+/* Predictors of @n columns from @first on; each keeps a pace. */
+static void add_predictors(size_t first, size_t n)
+{
+    put_varint(&streams[PR], n);
+    put_varint(&streams[PR], first);
+    bytes_put_one(&streams[PR], 1);
+    for (size_t i = 1; i < n; i++)
+        bytes_put(&streams[PR], SPAN("\0\1"));
+}
+
+/* Decodes what was added as the next of the chain. Return: what the decoder says. */
+static int decode(size_t n_ticks)
+{
+    struct packing p;
+    struct delta_head head;
+    struct err_at at;
+    uint8_t times[8] = {0, 2};
+    bool alone = number == 0;
+
+    buf_reset(&message);
+    packing_begin(&p, &message);
+    msgpack_pack_map(&p.packer, 7u + alone + STREAMS);
+    packing_key(&p, "v");
+    msgpack_pack_int(&p.packer, 1);
+    packing_key(&p, "i");
+    packing_str(&p, SPAN("web-01"));
+    packing_key(&p, "ss");
+    msgpack_pack_int(&p.packer, 1);
+    packing_key(&p, "q");
+    msgpack_pack_uint64(&p.packer, number++);
+    packing_key(&p, "k");
+    msgpack_pack_int(&p.packer, 0);
+    if (alone) {
+        packing_key(&p, "h");
+        msgpack_pack_map(&p.packer, 1);
+        packing_key(&p, "bt");
+        msgpack_pack_int(&p.packer, 1767813011);
+    }
+    packing_key(&p, "to");
+    packing_bin(&p, span_of(times, n_ticks));
+    packing_key(&p, "m");
+    msgpack_pack_array(&p.packer, n_groups);
+    ck_assert_int_eq(packing_end(&p), 0);
+    bytes_put(&message, buf_span(&groups));
+    packing_begin(&p, &message);
+    for (size_t i = 0; i < STREAMS; i++) {
+        packing_key(&p, keys[i]);
+        packing_bin(&p, buf_span(&streams[i]));
+    }
+    ck_assert_int_eq(packing_end(&p), 0);
+    int r = delta_chain_decode(&chain, buf_span(&message), &head, &at);
+    begin();
+    return r;
+}
+
+/* It would take minutes, were each put in its place behind all that are there. */
+START_TEST(predictors_cost_no_more_than_they_are_many)
+{
+    size_t n = 460000;
+
+    add_shape(0, 2, 1, n);
+    add_predictors(n / 2, n / 2);
+    add_group(0, 2, 2);
+    add_predictors(0, n / 2);
+    put_times(&streams[CB], 0, n / 8);
+    ck_assert_int_eq(decode(2), 0);
+    ck_assert_uint_eq(chain.out.n_items, 2);
+    ck_assert(span_equal(batch_get(&chain.out, 1).text, batch_get(&chain.out, 0).text));
+}
+END_TEST
+
+/* The predictor of column 2 is replaced, those of 1 and 3 stay or come. */
+START_TEST(predictors_replace_those_of_their_columns_and_leave_the_others)
+{
+    add_shape(0, 2, 1, 4); /* 0 0 0 0 */
+    put_varint(&streams[PR], 2);
+    bytes_put(&streams[PR], SPAN("\1\2\1")); /* 1: as column 0 */
+    bytes_put(&streams[PR], SPAN("\0\1"));   /* 2: its pace */
+    add_group(0, 2, 2);
+    put_varint(&streams[PR], 2);
+    bytes_put(&streams[PR], SPAN("\2\2\2")); /* 2: as column 0 */
+    bytes_put(&streams[PR], SPAN("\0\1"));   /* 3: its pace */
+    bytes_put(&streams[CB], SPAN("\x09\1\1"));
+    bytes_put(&streams[CH], SPAN("\3\5")); /* 2 and 3 */
+    add_group(0, 0, 4);
+    bytes_put(&streams[CB], SPAN("\0"));
+    ck_assert_int_eq(decode(3), 0);
+    ck_assert(span_equal(batch_get(&chain.out, 1).text, SPAN("2223")));
+    ck_assert(span_equal(batch_get(&chain.out, 2).text, SPAN("2226")));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("delta_hostile");
+    TCase *c = tcase_create("messages");
+
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_set_timeout(c, 60);
+    tcase_add_test(c, predictors_cost_no_more_than_they_are_many);
+    tcase_add_test(c, predictors_replace_those_of_their_columns_and_leave_the_others);
+    suite_add_tcase(suite, c);
+    return suite_run(suite);
+}
