@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Columns that change, of all groups that are being decoded; far beyond what a state
- * holds and a group changes. */
-#define ACTIVE_MAX (1u << 20)
+/* Columns that are listed as active before those of groups that are over are dropped. The
+ * groups under way have no more than half of them, as those are of one state: half is
+ * free again each time. */
+#define ACTIVE_MAX (2 * DELTA_COLUMNS_MAX)
 /* Memory that is kept for the next message. */
 #define KEEP_MAX (256 * KIB)
 #define NONE UINT32_MAX
@@ -21,7 +22,7 @@
 struct active {
     uint32_t column;
     uint32_t predictor;          /* index; NONE */
-    uint32_t terms[DELTA_TERMS]; /* as indexes of the group's active columns; NONE */
+    uint32_t terms[DELTA_TERMS]; /* as indexes into the group's active columns; NONE */
     const uint8_t *samples;      /* bitmap; NULL: no residuals */
     const uint8_t *changes;      /* the next residual */
     uint64_t difference;         /* in the sample at hand */
@@ -48,6 +49,7 @@ struct delta_decoder {
     struct buf text;      /* the one that is made, near a batch's limit */
     struct place *places; /* a row a subsystem */
     size_t cap_places;
+    size_t n_columns; /* of all subsystems, where decoding is */
 };
 
 /* One run of a decoder. */
@@ -223,10 +225,18 @@ static int take_values(struct decoding *g, const struct delta_part *part,
 static int take_shape(struct decoding *g, struct delta_part *part, struct delta_source *s)
 {
     struct buf *to;
-    size_t before = s->has_shape ? s->shape.n : SIZE_MAX;
+    size_t columns = part->size.columns;
+    bool goes_on = s->has_shape && s->shape.n == columns;
     size_t n = 0;
 
+    g->d->n_columns -= s->has_shape ? s->shape.n : 0;
+    if (columns > DELTA_COLUMNS_MAX - g->d->n_columns)
+        return refuse(g, E_MALFORMED, "more columns at a time than a state holds");
+    g->d->n_columns += columns;
     int r = take_values(g, part, s);
+    if (!goes_on)
+        s->n_predictors = 0;
+    delta_source_trim(s, columns);
     if (r == 0)
         r = begin_text(g, part->size.most, &to);
     if (r == 0)
@@ -237,8 +247,6 @@ static int take_shape(struct decoding *g, struct delta_part *part, struct delta_
     if (r)
         return r;
     s->has_shape = true;
-    if (before != s->shape.n)
-        s->n_predictors = 0;
     return 0;
 }
 
@@ -283,7 +291,7 @@ static bool bit(const uint8_t *bitmap, size_t i)
     return bitmap[i / 8] >> i % 8 & 1;
 }
 
-/* The active column @column among those from @first on; NONE if it can't change. */
+/* The index of a column among those active from @first on; NONE if it can't change. */
 static uint32_t find_active(const struct delta_decoder *d, size_t first, uint32_t column)
 {
     size_t low = first;
@@ -296,7 +304,33 @@ static uint32_t find_active(const struct delta_decoder *d, size_t first, uint32_
         else
             high = middle;
     }
-    return low < d->n_active && d->active[low].column == column ? (uint32_t)low : NONE;
+    return low < d->n_active && d->active[low].column == column ? (uint32_t)(low - first)
+                                                                : NONE;
+}
+
+/* Drops the active columns of groups that are over. Return: 0; -ENOMEM. */
+static int drop_active(struct delta_decoder *d)
+{
+    struct delta_message *m = &d->message;
+    size_t n = 0;
+    struct active *active = reallocarray(NULL, ACTIVE_MAX, sizeof *active);
+
+    if (!active)
+        return -ENOMEM;
+    for (size_t i = 0; i < m->n_parts; i++) {
+        struct delta_part *part = &m->parts[i];
+        if (part->n_active == 0 || part->n_taken == part->n_samples)
+            continue;
+        memcpy(active + n, d->active + part->first_active,
+               part->n_active * sizeof *active);
+        part->first_active = n;
+        n += part->n_active;
+    }
+    free(d->active);
+    d->active = active;
+    d->n_active = n;
+    d->cap_active = ACTIVE_MAX;
+    return 0;
 }
 
 static int add_active(struct decoding *g, struct delta_part *part,
@@ -304,8 +338,6 @@ static int add_active(struct decoding *g, struct delta_part *part,
 {
     struct delta_decoder *d = g->d;
 
-    if (d->n_active == ACTIVE_MAX)
-        return refuse(g, E_TOO_LARGE, "too many columns change");
     int r = delta_reserve(&d->active, &d->cap_active, d->n_active + 1, sizeof *d->active);
     if (r)
         return r;
@@ -341,6 +373,8 @@ static int list_active(struct decoding *g, struct delta_part *part,
     size_t predictor = 0;
     int r = 0;
 
+    if (s->shape.n > ACTIVE_MAX - g->d->n_active)
+        r = drop_active(g->d);
     part->first_active = g->d->n_active;
     for (size_t column = 0; column < s->shape.n && r == 0; column++) {
         struct active a = {.column = (uint32_t)column, .predictor = NONE};
@@ -382,7 +416,8 @@ static int begin_part(struct decoding *g, struct delta_part *part, struct delta_
     plan->last_part = (uint32_t)index + 1;
     part->has_begun = true;
     if (part->flags & DELTA_RAW) {
-        delta_source_forget(s);
+        g->d->n_columns -= s->has_shape ? s->shape.n : 0;
+        delta_source_drop(s);
         return 0;
     }
     if (part->flags & DELTA_NEW_SHAPE)
@@ -414,8 +449,9 @@ static int take_residual(struct decoding *g, struct active *a, uint64_t *ret)
     return 0;
 }
 
-/* The difference that a column's predictor makes of its residual. */
-static uint64_t predicted(const struct delta_decoder *d, struct delta_predictor *p,
+/* The difference that a column's predictor makes of its residual. @active: the group's,
+ * those before the column done. */
+static uint64_t predicted(const struct active *active, struct delta_predictor *p,
                           const struct active *a, uint64_t residual)
 {
     uint64_t step = residual << p->shift;
@@ -423,7 +459,7 @@ static uint64_t predicted(const struct delta_decoder *d, struct delta_predictor 
     if (p->keeps_pace)
         step = p->pace += step;
     for (size_t i = 0; i < p->n_terms; i++) {
-        uint64_t term = a->terms[i] == NONE ? 0 : d->active[a->terms[i]].difference;
+        uint64_t term = a->terms[i] == NONE ? 0 : active[a->terms[i]].difference;
         step += p->minus >> i & 1 ? 0 - term : term;
     }
     return step;
@@ -444,7 +480,7 @@ static int take_edits(struct decoding *g, struct delta_part *part, struct delta_
         if (a->samples && bit(a->samples, sample))
             r = take_residual(g, a, &difference);
         if (a->predictor != NONE)
-            difference = predicted(d, &s->predictors[a->predictor], a, difference);
+            difference = predicted(a - i, &s->predictors[a->predictor], a, difference);
         a->difference = difference;
         if (difference)
             d->edits[n++] = (struct shape_edit){a->column, difference};
@@ -570,6 +606,7 @@ static int keep_texts(struct decoding *g)
     }
     if (r == 0 && delta_sources_size(sources) > LIMIT_DELTA_STATE_BYTES)
         r = refuse(g, E_MALFORMED, "more texts and columns than a state holds");
+    delta_sources_trim(sources);
     return r;
 }
 
@@ -579,6 +616,7 @@ static int decode(struct decoding *g)
     struct delta_message *m = &d->message;
 
     d->n_active = 0;
+    d->n_columns = delta_sources_columns(&g->state->sources);
     int r = add_names(g);
     if (r == 0)
         r = batch_set_identifier(g->batch, m->head.identifier);

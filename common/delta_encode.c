@@ -231,26 +231,50 @@ static int write_source(struct delta_encoder *e, struct chain *c, const struct b
     return r;
 }
 
-/* The largest subsystem goes raw from now on. Return: false if there is none. */
-static bool leave_out_largest(struct chain *c)
+/* What a state counts of a subsystem: its last text, and of all texts of the batch the
+ * most columns. */
+static size_t size_of(const struct delta_track *t)
 {
-    struct delta_track *largest = NULL;
+    size_t text = t->source && t->source->has_shape ? t->source->text.len : 0;
 
+    return text + t->most_columns * LIMIT_DELTA_COLUMN_BYTES;
+}
+
+/* Is there room for all in a state, in mid-batch too? */
+static bool fits_state(const struct chain *c)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < c->cap_tracks; i++)
+        size += size_of(&c->tracks[i]);
+    return size <= STATE_MAX;
+}
+
+/* The largest subsystem goes raw from now on. */
+static void leave_out_largest(struct chain *c)
+{
+    struct delta_track *largest = &c->tracks[0];
+
+    for (size_t i = 1; i < c->cap_tracks; i++)
+        if (size_of(&c->tracks[i]) > size_of(largest))
+            largest = &c->tracks[i];
+    largest->is_too_large = true;
+}
+
+/* Counting columns begins with those that a subsystem has before the batch. */
+static void begin_counting(struct chain *c)
+{
     for (size_t i = 0; i < c->cap_tracks; i++) {
         struct delta_track *t = &c->tracks[i];
-        if (t->source && t->source->has_shape &&
-            (!largest || t->source->text.len > largest->source->text.len))
-            largest = t;
+        t->most_columns = t->source && t->source->has_shape ? t->source->shape.n : 0;
     }
-    if (largest)
-        largest->is_too_large = true;
-    return largest;
 }
 
 /* Writes all groups and their streams. */
 static int write_groups(struct delta_encoder *e, struct chain *c, const struct batch *b)
 {
     delta_writer_reset(&e->writer);
+    begin_counting(c);
     int r = sort_out(e, c, b);
     for (size_t i = 0; i < e->n_sources && r == 0; i++)
         r = write_source(e, c, b, e->sources[i]);
@@ -453,9 +477,10 @@ static int encode(struct delta_encoder *e, struct chain *c, const struct batch *
     int r = write_groups(e, c, b);
 
     while (r == 0 || (r == E_TOO_LARGE && place->number > 0)) {
-        if (r == 0 &&
-            (delta_sources_size(&c->state.sources) <= STATE_MAX || !leave_out_largest(c)))
+        if (r == 0 && fits_state(c))
             return 0;
+        if (r == 0)
+            leave_out_largest(c);
         if (place->number > 0) {
             place->snapshot++;
             place->number = 0;

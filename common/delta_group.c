@@ -156,6 +156,8 @@ static int begin_shape(struct delta_writer *w, struct delta_track *t, uint32_t n
     CLEANUP(shape_done) struct shape shape = {0};
 
     int r = shape_cut(&shape, text);
+    if (r == 0 && shape.n > t->most_columns)
+        t->most_columns = shape.n;
     if (r == 0)
         r = begin_group(w, number, DELTA_NEW_SHAPE);
     if (r == 0)

@@ -24,9 +24,10 @@ struct delta_track {
     struct delta_cell *cells; /* since the shape was new, until predictors are chosen; */
     size_t n_cells;           /* then those of the group at hand */
     size_t cap_cells;
-    size_t n_seen;     /* samples in cells */
-    bool is_predicted; /* predictors were chosen */
-    bool is_too_large; /* its texts would not fit into a state */
+    size_t n_seen;       /* samples in cells */
+    bool is_predicted;   /* predictors were chosen */
+    bool is_too_large;   /* its texts would not fit into a state */
+    size_t most_columns; /* of any text of the batch, and of the one before it */
 };
 
 struct delta_writer {

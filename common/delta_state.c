@@ -14,6 +14,7 @@ static const char *const well_known[] = {WIRE_DELTA_WELL_KNOWN};
 
 /* Capacities beyond what is there: a text that grows by a few digits fits. */
 #define TEXT_SLACK 32u
+#define COLUMNS_SLACK 32u
 
 int delta_sources_init(struct delta_sources *s)
 {
@@ -50,6 +51,27 @@ void delta_source_forget(struct delta_source *s)
     s->shape.n = 0;
     s->n_predictors = 0;
     buf_reset(&s->text);
+}
+
+void delta_source_drop(struct delta_source *s)
+{
+    delta_source_forget(s);
+    buf_done(&s->text);
+    shape_done(&s->shape);
+    free(s->predictors);
+    s->predictors = NULL;
+    s->cap_predictors = 0;
+}
+
+void delta_source_trim(struct delta_source *s, size_t n)
+{
+    if (s->shape.cap / 2 > n + COLUMNS_SLACK)
+        shape_done(&s->shape);
+    if (s->n_predictors > 0 || s->cap_predictors / 2 <= n + COLUMNS_SLACK)
+        return;
+    free(s->predictors);
+    s->predictors = NULL;
+    s->cap_predictors = 0;
 }
 
 void delta_sources_reset(struct delta_sources *s)
@@ -127,6 +149,23 @@ size_t delta_sources_size(const struct delta_sources *s)
         if (s->at[i] && s->at[i]->has_shape)
             size += s->at[i]->text.len + s->at[i]->shape.n * LIMIT_DELTA_COLUMN_BYTES;
     return size;
+}
+
+size_t delta_sources_columns(const struct delta_sources *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (s->at[i] && s->at[i]->has_shape)
+            n += s->at[i]->shape.n;
+    return n;
+}
+
+void delta_sources_trim(struct delta_sources *s)
+{
+    for (size_t i = 0; i < s->n_made; i++)
+        if (s->at[i] && !s->at[i]->has_shape)
+            delta_source_drop(s->at[i]);
 }
 
 size_t delta_sources_memory(const struct delta_sources *s)

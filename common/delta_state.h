@@ -12,6 +12,8 @@
 #define DELTA_VERSION 1u
 #define DELTA_TERMS 2u
 #define DELTA_SHIFT_MAX 7u
+/* Columns that the subsystems of a state may have, at any time. */
+#define DELTA_COLUMNS_MAX ((size_t)(LIMIT_DELTA_STATE_BYTES / LIMIT_DELTA_COLUMN_BYTES))
 
 enum delta_stream {
     DELTA_SHAPES,
@@ -89,6 +91,10 @@ PC_MUST_CHECK int delta_sources_add(struct delta_sources *s, struct span name);
 
 /* What the protocol counts of them against LIMIT_DELTA_STATE_BYTES. */
 size_t delta_sources_size(const struct delta_sources *s);
+/* Columns of all that have a shape. */
+size_t delta_sources_columns(const struct delta_sources *s);
+/* Gives back the memory of those without a shape. */
+void delta_sources_trim(struct delta_sources *s);
 /* The memory that they take. */
 size_t delta_sources_memory(const struct delta_sources *s);
 
@@ -96,6 +102,11 @@ size_t delta_sources_memory(const struct delta_sources *s);
 PC_MUST_CHECK int delta_source_keep(struct delta_source *s, struct span text);
 /* It has no shape any more. */
 void delta_source_forget(struct delta_source *s);
+/* The same, and gives its memory back. */
+void delta_source_drop(struct delta_source *s);
+/* Gives back memory that @n columns do not need, before they come: of the columns, which
+ * are gone then, and of predictors where there are none. */
+void delta_source_trim(struct delta_source *s, size_t n);
 
 /* Makes room for @n predictors. Return: 0; -ENOMEM. */
 PC_MUST_CHECK int delta_source_reserve(struct delta_source *s, size_t n);

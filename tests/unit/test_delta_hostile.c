@@ -91,6 +91,12 @@ static void add_predictors(size_t first, size_t n)
         bytes_put(&streams[PR], SPAN("\0\1"));
 }
 
+static void add_raw(uint32_t source, uint8_t ticks)
+{
+    add_group(source, 4, ticks);
+    bytes_put_one(&streams[RW], 0);
+}
+
 /* Decodes what was added as the next of the chain. Return: what the decoder says. */
 static int decode(size_t n_ticks)
 {
@@ -173,6 +179,47 @@ START_TEST(predictors_replace_those_of_their_columns_and_leave_the_others)
 }
 END_TEST
 
+/* In tick 1 the first goes raw and the second comes: in order of time they fit. */
+START_TEST(columns_may_not_pass_the_limit_in_mid_batch_either)
+{
+    add_shape(0, 0, 1, 300000);
+    add_raw(0, 2);
+    add_shape(1, 0, 2, 300000);
+    add_raw(1, 4);
+    ck_assert_int_eq(decode(3), 0);
+    number = 0;
+    add_shape(0, 0, 1, 300000);
+    add_raw(0, 2);
+    add_shape(1, 0, 1, 300000);
+    add_raw(1, 2);
+    ck_assert_int_eq(decode(2), E_MALFORMED);
+}
+END_TEST
+
+/* One subsystem after the other has a large text once, then none any more. */
+START_TEST(a_state_does_not_grow_with_what_was_in_it_once)
+{
+    size_t n = 100000;
+
+    for (uint32_t i = 0; i < 12; i++) {
+        if (i > 0)
+            add_raw(i - 1, 1);
+        add_shape(i, 2, 1, n);
+        add_predictors(0, n);
+        ck_assert_int_eq(decode(1), 0);
+    }
+    /* A text, columns and predictors; and a little. */
+    ck_assert_uint_lt(delta_state_bytes(chain.state), n * (1 + 8 + 32) * 5 / 4);
+    add_shape(11, 0, 1, 10);
+    ck_assert_int_eq(decode(1), 0);
+    ck_assert_uint_lt(delta_state_bytes(chain.state), 8192);
+    number = 0;
+    add_raw(0, 1);
+    ck_assert_int_eq(decode(1), 0);
+    ck_assert_uint_lt(delta_state_bytes(chain.state), 8192);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("delta_hostile");
@@ -182,6 +229,8 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, predictors_cost_no_more_than_they_are_many);
     tcase_add_test(c, predictors_replace_those_of_their_columns_and_leave_the_others);
+    tcase_add_test(c, columns_may_not_pass_the_limit_in_mid_batch_either);
+    tcase_add_test(c, a_state_does_not_grow_with_what_was_in_it_once);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
