@@ -469,7 +469,10 @@ static int pack_message(struct delta_encoder *e, struct chain *c, const struct b
     return packing_end(&p);
 }
 
-/* What does not fit into a state goes raw; then all is written anew, from an empty one.
+/*
+ * What does not fit into a state is tried from an empty one, as a snapshot; what doesn't
+ * fit there either goes raw, the largest first. Only then do numbers of subsystems stay
+ * the same from one try to the next.
  */
 static int encode(struct delta_encoder *e, struct chain *c, const struct batch *b,
                   struct delta_place *place)
@@ -479,13 +482,14 @@ static int encode(struct delta_encoder *e, struct chain *c, const struct batch *
     while (r == 0 || (r == E_TOO_LARGE && place->number > 0)) {
         if (r == 0 && fits_state(c))
             return 0;
-        if (r == 0)
-            leave_out_largest(c);
         if (place->number > 0) {
             place->snapshot++;
             place->number = 0;
+            begin_chain(c);
+        } else {
+            leave_out_largest(c);
+            reset_chain(c);
         }
-        reset_chain(c);
         r = write_groups(e, c, b);
     }
     return r;

@@ -473,6 +473,41 @@ START_TEST(a_batch_may_have_many_groups_with_many_columns_that_change)
 }
 END_TEST
 
+static void add_names(unsigned n, unsigned tick)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "small-%u", i);
+        add(tick, span_of_str(name), "some text 1");
+    }
+}
+
+/* The numbers of subsystems change where a batch becomes a snapshot. */
+START_TEST(only_the_texts_that_are_too_large_go_raw)
+{
+    size_t n = 3 << 20;
+    char *text = malloc(n + 1);
+
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'x', n);
+    text[n] = '\0';
+    begin();
+    add_names(10, 0);
+    (void)delta_chain_send(&chain, &batch, false);
+    begin();
+    add(1, SPAN("large"), text);
+    add(1, SPAN("larger"), text);
+    ck_assert_uint_eq(delta_chain_send(&chain, &batch, false).number, 0);
+    for (unsigned i = 2; i < 4; i++) {
+        begin();
+        add_names(10, i);
+        ck_assert_uint_eq(delta_chain_send(&chain, &batch, false).number, i - 1);
+    }
+    ck_assert_ptr_null(memmem(chain.body.data, chain.body.len, "some text", 9));
+    free(text);
+}
+END_TEST
+
 /* The next number in a text. */
 static uint64_t next_number(const uint8_t **at, const uint8_t *end)
 {
@@ -719,6 +754,7 @@ int main(void)
     tcase_set_timeout(c, 120);
     tcase_add_test(c, more_subsystems_than_a_state_holds_begin_a_new_one);
     tcase_add_test(c, texts_too_large_for_a_state_go_raw);
+    tcase_add_test(c, only_the_texts_that_are_too_large_go_raw);
     tcase_add_test(c, more_columns_in_mid_batch_than_a_state_holds_go_raw);
     tcase_add_test(c, a_batch_may_have_many_groups_with_many_columns_that_change);
     tcase_add_test(c, a_message_may_not_build_more_than_a_batch_may_hold);
