@@ -50,6 +50,11 @@ struct delta_decoder {
     struct place *places; /* a row a subsystem */
     size_t cap_places;
     size_t n_columns; /* of all subsystems, where decoding is */
+    /* In the usual order: the groups that have a turn, tick by tick, */
+    uint32_t *turns;
+    size_t cap_turns;
+    size_t *turns_at; /* and where those of a tick begin */
+    size_t cap_turns_at;
 };
 
 /* One run of a decoder. */
@@ -87,6 +92,8 @@ void delta_decoder_free(struct delta_decoder *d)
     free(d->edits);
     free(d->values);
     free(d->places);
+    free(d->turns);
+    free(d->turns_at);
     buf_done(&d->text);
     free(d);
 }
@@ -115,6 +122,8 @@ void delta_decoder_reset(struct delta_decoder *d)
     shrink(&d->edits, &d->cap_edits, sizeof *d->edits);
     shrink(&d->values, &d->cap_values, sizeof *d->values);
     shrink(&d->places, &d->cap_places, sizeof *d->places);
+    shrink(&d->turns, &d->cap_turns, sizeof *d->turns);
+    shrink(&d->turns_at, &d->cap_turns_at, sizeof *d->turns_at);
     if (delta_state_bytes(d->alone) > KEEP_MAX) {
         delta_sources_done(&d->alone->sources);
         int r = delta_sources_init(&d->alone->sources);
@@ -546,18 +555,60 @@ static int take_sample(struct decoding *g, struct delta_part *part, uint64_t tim
     return r;
 }
 
+/* The first tick from @tick on in which a group has a measurement; @n: there is none. */
+static size_t next_turn(const struct delta_part *part, size_t tick, size_t n)
+{
+    while (part->ticks && tick < n) {
+        unsigned left = (unsigned)part->ticks[tick / 8] >> tick % 8;
+        if (left)
+            return tick + (size_t)__builtin_ctz(left);
+        tick += 8 - tick % 8;
+    }
+    return tick < n ? tick : n;
+}
+
+/*
+ * Sorts the groups by the ticks in which they have measurements, so that nobody has to
+ * ask each group in each tick: messages may have a great many of both.
+ */
+static int list_turns(struct decoding *g)
+{
+    struct delta_decoder *d = g->d;
+    const struct delta_message *m = &d->message;
+    size_t n_ticks = m->n_ticks;
+    size_t n = 0;
+
+    int r = delta_reserve(&d->turns_at, &d->cap_turns_at, n_ticks + 1, sizeof(size_t));
+    if (r)
+        return r;
+    memset(d->turns_at, 0, (n_ticks + 1) * sizeof(size_t));
+    for (size_t i = 0; i < m->n_parts; i++)
+        for (size_t t = next_turn(&m->parts[i], 0, n_ticks); t < n_ticks;
+             t = next_turn(&m->parts[i], t + 1, n_ticks))
+            d->turns_at[t]++;
+    for (size_t t = 0; t <= n_ticks; t++)
+        d->turns_at[t] = n += d->turns_at[t];
+    r = delta_reserve(&d->turns, &d->cap_turns, n, sizeof(uint32_t));
+    /* From the last group on, each tick's end moves to its beginning. */
+    for (size_t i = m->n_parts; i-- > 0 && r == 0;)
+        for (size_t t = next_turn(&m->parts[i], 0, n_ticks); t < n_ticks;
+             t = next_turn(&m->parts[i], t + 1, n_ticks))
+            d->turns[--d->turns_at[t]] = (uint32_t)i;
+    return r;
+}
+
 /* The measurements of a tick, in the usual order. */
 static int take_usual(struct decoding *g, size_t tick)
 {
-    struct delta_message *m = &g->d->message;
-    size_t before = g->batch->n_items;
+    struct delta_decoder *d = g->d;
+    struct delta_message *m = &d->message;
+    size_t end = d->turns_at[tick + 1];
     int r = 0;
 
-    for (size_t i = 0; i < m->n_parts && r == 0; i++)
-        if (!m->parts[i].ticks || bit(m->parts[i].ticks, tick))
-            r = take_sample(g, &m->parts[i], m->times[tick]);
-    if (r == 0 && g->batch->n_items == before)
-        r = refuse(g, E_MALFORMED, "a tick without measurements");
+    if (d->turns_at[tick] == end)
+        return refuse(g, E_MALFORMED, "a tick without measurements");
+    for (size_t i = d->turns_at[tick]; i < end && r == 0; i++)
+        r = take_sample(g, &m->parts[d->turns[i]], m->times[tick]);
     return r;
 }
 
@@ -620,6 +671,8 @@ static int decode(struct decoding *g)
     int r = add_names(g);
     if (r == 0)
         r = batch_set_identifier(g->batch, m->head.identifier);
+    if (r == 0 && m->order_span.n == 0)
+        r = list_turns(g);
     for (size_t tick = 0; tick < m->n_ticks && r == 0; tick++) {
         batch_begin_tick(g->batch);
         r = m->order_span.n > 0 ? take_ordered(g, tick) : take_usual(g, tick);
