@@ -4,6 +4,8 @@
 #include "common/codec.h"
 #include "tests/lib/same.h"
 
+#include <stdio.h>
+
 const struct batch_limits fuzz_limits = {
     .measurements = 64,
     .text_bytes = 4096,
@@ -11,6 +13,12 @@ const struct batch_limits fuzz_limits = {
     .bytes = 16 * KIB,
     .nesting = 8,
 };
+
+void fuzz_fail(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+    abort();
+}
 
 uint8_t fuzz_byte(struct fuzz_input *in)
 {

@@ -9,19 +9,14 @@
 
 #include "common/measurement.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-/* Ends the program unless this is so. */
-#define FUZZ_CHECK(is_so)                                                                \
-    do {                                                                                 \
-        if (!(is_so)) {                                                                  \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #is_so);          \
-            abort();                                                                     \
-        }                                                                                \
-    } while (0)
+/* Says what is not so, and ends the program. */
+__attribute__((noreturn)) void fuzz_fail(const char *file, int line, const char *what);
+
+#define FUZZ_CHECK(is_so) ((is_so) ? (void)0 : fuzz_fail(__FILE__, __LINE__, #is_so))
 
 /* Smaller than the product's, so that inputs reach them and runs are fast. */
 extern const struct batch_limits fuzz_limits;

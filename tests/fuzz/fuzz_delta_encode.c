@@ -127,6 +127,7 @@ static void receive_damaged(struct ends *e, size_t n, struct fuzz_input *from)
 {
     struct delta_head head;
 
+    FUZZ_CHECK(e->body.len > 0);
     for (size_t i = 0; i < n; i++)
         e->body.data[fuzz_number(from, 2) % e->body.len] ^= fuzz_byte(from);
     CLEANUP(fuzz_drop) struct span exact = fuzz_exact(buf_span(&e->body));

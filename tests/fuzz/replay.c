@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #define INPUT_MAX MIB
 

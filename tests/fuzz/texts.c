@@ -2,6 +2,7 @@
 #include "tests/fuzz/texts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #define TEXT_MAX 1024u
 #define CHANGES_MAX 16u

@@ -48,6 +48,7 @@ cmd:xz xz-utils
 cmd:zstd zstd
 '
 NEEDED_TO_FUZZ='
+py:msgpack python3-msgpack
 cmd:clang clang
 tsan:clang libclang-rt-14-dev
 '
