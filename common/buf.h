@@ -43,10 +43,11 @@ static inline struct span buf_span(const struct buf *b)
  */
 PC_MUST_CHECK int buf_reserve(struct buf *b, size_t more);
 
-/* Where the next bytes go; room for them must have been reserved. */
+/* Where the next bytes go; room for them must have been reserved. NULL where none were
+ * ever asked for. */
 static inline uint8_t *buf_tail(struct buf *b)
 {
-    return b->data + b->len;
+    return b->data ? b->data + b->len : NULL;
 }
 
 /* Takes @n bytes that were written at buf_tail() into the buffer. */

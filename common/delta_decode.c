@@ -164,8 +164,11 @@ static struct span last_text(const struct decoding *g, const struct delta_source
 {
     const struct place *place = &g->d->places[source];
 
-    return place->in_batch ? span_of(g->batch->bytes.data + place->at, place->n)
-                           : buf_span(&s->text);
+    if (!place->in_batch)
+        return buf_span(&s->text);
+    /* Without bytes in the whole batch there may be no memory to point into. */
+    return place->n > 0 ? span_of(g->batch->bytes.data + place->at, place->n)
+                        : span_of(NULL, 0);
 }
 
 /* Ends a measurement that was opened in the batch. */

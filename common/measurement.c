@@ -177,11 +177,13 @@ struct measurement batch_get(const struct batch *b, size_t i)
 {
     assert(i < b->n_items);
     const struct batch_item *item = &b->items[i];
+    /* Without bytes in the whole batch there may be no memory to point into. */
+    const uint8_t *bytes = b->bytes.data ? b->bytes.data : (const uint8_t *)"";
 
     return (struct measurement){
         .time_ns = item->time_ns,
-        .subsystem = span_of(b->bytes.data + item->subsystem_at, item->subsystem_n),
-        .text = span_of(b->bytes.data + item->text_at, item->text_n),
+        .subsystem = span_of(bytes + item->subsystem_at, item->subsystem_n),
+        .text = span_of(bytes + item->text_at, item->text_n),
     };
 }
 
