@@ -27,6 +27,7 @@ void delta_writer_done(struct delta_writer *w)
         buf_done(&w->streams[i]);
     buf_done(&w->plain);
     buf_done(&w->code);
+    shape_done(&w->cut);
     free(w->groups);
     free(w->changes);
     free(w->residuals);
@@ -148,33 +149,36 @@ static int write_shape(struct delta_writer *w, const struct shape *shape,
     return r ? r : buf_append(to, buf_span(&w->code));
 }
 
-/* Begins a group with a new shape, that of the text. */
+/* Begins a group with a new shape, that of the text. It is cut aside, for the values are
+ * written as differences to those of the shape before. */
 static int begin_shape(struct delta_writer *w, struct delta_track *t, uint32_t number,
                        struct span text)
 {
     struct delta_source *s = t->source;
-    CLEANUP(shape_done) struct shape shape = {0};
+    struct shape *cut = &w->cut;
 
-    int r = shape_cut(&shape, text);
-    if (r == 0 && shape.n > t->most_columns)
-        t->most_columns = shape.n;
+    int r = shape_cut(cut, text);
+    if (r == 0 && cut->n > t->most_columns)
+        t->most_columns = cut->n;
     if (r == 0)
         r = begin_group(w, number, DELTA_NEW_SHAPE);
     if (r == 0)
-        r = write_base(w, t, &shape, text);
+        r = write_base(w, t, cut, text);
     if (r == 0)
-        r = write_shape(w, &shape, text);
+        r = write_shape(w, cut, text);
+    if (r == 0)
+        r = shape_reserve(&s->shape, cut->n);
     if (r)
         return r;
-    if (!s->has_shape || s->shape.n != shape.n) {
+    if (!s->has_shape || s->shape.n != cut->n) {
         s->n_predictors = 0;
         t->n_cells = t->n_seen = 0;
         t->is_predicted = false;
     }
-    struct shape old = s->shape;
-    s->shape = shape;
+    if (cut->n > 0)
+        memcpy(s->shape.columns, cut->columns, cut->n * sizeof *cut->columns);
+    s->shape.n = cut->n;
     s->has_shape = true;
-    shape = old;
     return 0;
 }
 

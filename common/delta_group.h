@@ -40,6 +40,7 @@ struct delta_writer {
     /* Working memory. */
     struct buf plain;
     struct buf code;
+    struct shape cut; /* a new one */
     struct shape_change *changes;
     size_t cap_changes;
     uint64_t *residuals; /* of a row */

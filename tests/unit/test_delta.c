@@ -674,18 +674,25 @@ START_TEST(decoding_without_memory_leaves_no_batch)
 }
 END_TEST
 
+/* A batch of the chain, a snapshot, and one that stands alone. */
 START_TEST(encoding_allocates_nothing_after_warm_up)
 {
     struct delta_place place;
 
     for (uint64_t i = 0; i < 10; i++) {
         add_cpu_ticks(20 * i);
-        (void)delta_chain_send(&chain, &batch, false);
+        if (i % 3 == 0)
+            delta_encoder_forget(chain.encoder);
+        (void)delta_chain_send(&chain, &batch, i % 4 == 2);
     }
     add_cpu_ticks(200);
     buf_reset(&chain.body);
+    if (_i == 1)
+        delta_encoder_forget(chain.encoder);
     fault_arm(0);
-    int r = delta_encode_chained(chain.encoder, &batch, 200, &chain.body, &place);
+    int r = _i == 2
+                ? delta_encode_alone(chain.encoder, &batch, 200, &chain.body)
+                : delta_encode_chained(chain.encoder, &batch, 200, &chain.body, &place);
     bool allocated = fault_disarm();
     ck_assert(!allocated);
     ck_assert_int_eq(r, 0);
@@ -762,7 +769,7 @@ int main(void)
     tcase_add_test(c, a_message_cut_short_or_changed_never_crashes_and_leaves_no_batch);
     tcase_add_test(c, without_memory_nothing_comes_out_and_what_follows_is_a_snapshot);
     tcase_add_test(c, decoding_without_memory_leaves_no_batch);
-    tcase_add_test(c, encoding_allocates_nothing_after_warm_up);
+    tcase_add_loop_test(c, encoding_allocates_nothing_after_warm_up, 0, 3);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
