@@ -7,9 +7,9 @@
  */
 
 #include "common/opt.h"
-#include "tests/bench/allocations.h"
 #include "tests/bench/coder.h"
 #include "tests/bench/collection.h"
+#include "tests/lib/fault.h"
 #include "tests/lib/same.h"
 
 #include <errno.h>
@@ -179,7 +179,7 @@ static int run_once(struct coder *c, const struct batches *batches, size_t run,
     coder_begin(c);
     for (size_t i = 0; i < batches->n; i++)
         for (unsigned step = 0; step < STEPS; step++) {
-            uint64_t allocations = allocations_so_far();
+            uint64_t allocations = fault_allocations();
             uint64_t begin_ns = cpu_ns();
             int r = coder_step(c, step, &batches->items[i]);
             if (r)
@@ -187,7 +187,7 @@ static int run_once(struct coder *c, const struct batches *batches, size_t run,
             if (!counts(c->way, i))
                 continue;
             f->step_ns[step][run] += cpu_ns() - begin_ns;
-            f->allocations[step] += allocations_so_far() - allocations;
+            f->allocations[step] += fault_allocations() - allocations;
         }
     return 0;
 }
@@ -273,12 +273,12 @@ static int count_once(struct coder *c, const struct batches *batches, struct fig
     for (size_t i = 0; i < batches->n; i++)
         for (unsigned step = 0; step < STEPS; step++) {
             const struct batch *b = &batches->items[i];
-            uint64_t before = allocations_so_far();
+            uint64_t before = fault_allocations();
             int r = counts(c->way, i) ? steps[step](c, b) : coder_step(c, step, b);
             if (r)
                 return r;
             if (counts(c->way, i))
-                f->allocations[step] += allocations_so_far() - before;
+                f->allocations[step] += fault_allocations() - before;
         }
     return 0;
 }

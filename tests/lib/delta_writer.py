@@ -6,27 +6,23 @@ A shape is the bytes of a text with 00 for each number in it. Every tick has a m
 of every subsystem.
 """
 
+import os
+import sys
+
 import msgpack
+
+from e2e import SOURCE
+
+sys.path.insert(0, os.path.join(SOURCE, "proto", "vectors"))
+from writer import bits, changes, shape as counted, zigzag  # noqa: E402  (found only now)
 
 TYPE = "application/vnd.perfcollector.delta+msgpack"
 KNOWN = ("/proc/stat", "/proc/meminfo", "/proc/net/dev", "/proc/diskstats")
 
 
-def varint(n):
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    return bytes(out) + bytes([n])
-
-
-def zigzag(n):
-    return n << 1 if n >= 0 else (-n << 1) - 1
-
-
-def bitmap(bits):
-    number = sum(1 << at for at, bit in enumerate(bits) if bit)
-    return number.to_bytes((len(bits) + 7) // 8, "little")
+def ones(flags):
+    """The bitmap in which those are 1 that are not 0 here."""
+    return bits(*[i for i, flag in enumerate(flags) if flag], n=len(flags))
 
 
 def text(shape, numbers):
@@ -82,24 +78,24 @@ class Writer:
         out, before, difference = b"", self.time, 0
         for at, time in enumerate(times):
             step = time - before
-            out += varint(zigzag(step if at < 2 else step - difference))
+            out += zigzag(step if at < 2 else step - difference)
             before, difference = time, step
         self.time = before
         return out
 
     def _code(self, index, shape, rows, streams):
         if self.values[index] is None:
-            streams["sh"] += varint(len(shape)) + shape
-            streams["bv"] += b"".join(varint(zigzag(n)) for n in rows[0])
+            streams["sh"] += counted(shape)
+            streams["bv"] += zigzag(*rows[0])
             self.values[index], rows = rows[0], rows[1:]
-        changes = []
+        steps = []
         for row in rows:
-            changes.append([new - old for new, old in zip(row, self.values[index])])
+            steps.append([new - old for new, old in zip(row, self.values[index])])
             self.values[index] = row
-        columns = list(zip(*changes))
+        columns = list(zip(*steps))
         if rows:
-            streams["cb"] += bitmap([any(column) for column in columns])
+            streams["cb"] += ones([any(column) for column in columns])
         for column in columns:
             if any(column):
-                streams["cb"] += bitmap(column)
-                streams["ch"] += b"".join(varint(zigzag(n) - 1) for n in column if n)
+                streams["cb"] += ones(column)
+                streams["ch"] += changes(*filter(None, column))

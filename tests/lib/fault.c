@@ -5,6 +5,7 @@
 
 static long countdown = -1;
 static bool fired;
+static uint64_t allocations;
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -27,8 +28,14 @@ bool fault_disarm(void)
     return fired;
 }
 
+uint64_t fault_allocations(void)
+{
+    return allocations;
+}
+
 static bool fails_now(void)
 {
+    allocations++;
     if (countdown < 0 || countdown-- > 0)
         return false;
     fired = true;
