@@ -2,9 +2,8 @@
 #pragma once
 
 /*
- * A delta message taken apart and checked, before anything is made of it: which group has
- * how many measurements, and where in the streams its parts lie. What it says of the
- * state that it builds on is checked against that. For delta_decode.c alone.
+ * A delta message: its members read and checked, and room for what delta_plan.h makes of
+ * its groups. For the decoder alone.
  */
 
 #include "common/cursor.h"
@@ -56,7 +55,7 @@ struct delta_message {
     struct span times_span;
     struct span order_span;
     struct span stream_spans[DELTA_STREAMS];
-    /* Filled in by delta_message_plan(). */
+    /* Filled in by delta_plan_make(). */
     uint64_t *times; /* of the ticks, ns */
     size_t n_ticks;
     size_t cap_times;
@@ -77,17 +76,3 @@ PC_MUST_CHECK int delta_message_open(struct delta_message *m, struct span in,
 /* Forgets the message; keeps memory. */
 void delta_message_close(struct delta_message *m);
 void delta_message_done(struct delta_message *m);
-
-/**
- * delta_message_plan() - check all that can be checked without decoding
- * @s: the state that it is decoded on; not changed
- *
- * Return: 0; E_TRUNCATED, E_MALFORMED, E_TOO_LARGE; -ENOMEM.
- */
-PC_MUST_CHECK int delta_message_plan(struct delta_message *m, const struct delta_state *s,
-                                     struct err_at *reterr_at);
-
-/* An entry of a list of predictors. @before: the column of the entry before plus 1, moved
- * on. Fails the cursor where it breaks a rule. */
-void delta_message_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
-                             struct delta_predictor *ret);
