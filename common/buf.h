@@ -47,7 +47,7 @@ PC_MUST_CHECK int buf_reserve(struct buf *b, size_t more);
  * ever asked for. */
 static inline uint8_t *buf_tail(struct buf *b)
 {
-    return b->data ? b->data + b->len : NULL;
+    return b->len > 0 ? b->data + b->len : b->data;
 }
 
 /* Takes @n bytes that were written at buf_tail() into the buffer. */
