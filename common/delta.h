@@ -94,8 +94,8 @@ struct delta_head {
  * @in:      borrows, until delta_decoder_reset()
  * @limits:  the same; those of the batch that it will be decoded into
  *
- * Return: 0; E_TRUNCATED, E_MALFORMED (another version too), E_TOO_LARGE with
- *         *reterr_at (may be NULL); -ENOMEM.
+ * Return: 0; E_UNSUPPORTED for another version; E_TRUNCATED, E_MALFORMED, E_TOO_LARGE;
+ *         all with *reterr_at (may be NULL); -ENOMEM.
  */
 PC_MUST_CHECK int delta_decoder_open(struct delta_decoder *d, struct span in,
                                      const struct batch_limits *limits,

@@ -151,9 +151,12 @@ int delta_message_open(struct delta_message *m, struct span in,
         return r;
     const msgpack_object *map = &m->unpacked.data;
     const char *why = msgpack_read_unsigned(map, &version, &v);
-    if (!why && v != DELTA_VERSION)
+    r = E_MALFORMED;
+    if (!why && v != DELTA_VERSION) {
+        r = E_UNSUPPORTED;
         why = "a version of delta other than 1";
+    }
     if (!why)
         why = read_members(map, m);
-    return why ? msgpack_read_refuse(E_MALFORMED, why, ERR_AT_UNKNOWN, reterr_at) : 0;
+    return why ? msgpack_read_refuse(r, why, ERR_AT_UNKNOWN, reterr_at) : 0;
 }

@@ -89,7 +89,8 @@ PC_MUST_CHECK int ingest_parse_key(struct span key, struct span floor, bool *ret
  *
  * A delta is only opened; and refused where it builds on others without a key.
  *
- * Return: 0; E_TRUNCATED, E_MALFORMED, E_TOO_LARGE with *reterr_at; -ENOMEM.
+ * Return: 0; E_UNSUPPORTED for another version of delta; E_TRUNCATED, E_MALFORMED,
+ *         E_TOO_LARGE; all with *reterr_at; -ENOMEM.
  */
 PC_MUST_CHECK int ingest_read(struct ingest *i, struct scratch *s, struct span body,
                               struct err_at *reterr_at);

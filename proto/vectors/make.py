@@ -248,13 +248,14 @@ def predictor_vectors():
 
 def head_vectors():
     for name, keys in {
-            "version": dict(v=2), "version-missing": dict(v=None), "identifier": dict(i=""),
+            "version-missing": dict(v=None), "identifier": dict(i=""),
             "identifier-type": dict(i=5), "tick-missing": dict(k=None), "tick-negative": dict(k=-1),
             "header-missing": dict(h=None), "header-type": dict(h=5), "header-time": dict(h={}),
             "times-missing": dict(to=None), "times-both": dict(tn=b"\0"), "times-type": dict(to=[0]),
             "groups-missing": dict(m=None), "groups-type": dict(m={}), "number-missing": dict(q=None),
             "stream-type": dict(bv="x")}.items():
         bad(name, "", delta(**{**CPU, **keys}))
+    bad("version", "another version", delta(**{**CPU, "v": 2}), 415)
     bad("number-alone", "q without ss", delta(ss=None, **{**CPU, "zz": 1}).replace(b"\xa2zz", b"\xa1q"))
     bad("header-chained", "h in a batch that builds on another", delta(**NEXT, h={"bt": T}),
         before=[CPU_SNAPSHOT])
@@ -329,6 +330,14 @@ def stream_vectors():
         sh=shape(big), cb=b""), 413)
     bad("bomb-fragments", "shapes that unfold", delta(m=[["s", 1]], sh=shape(b"\4\0\x4f" * 60000)),
         413)
+    columns = 300000
+    bad("columns", "more columns at a time than a state holds, though not in the end", delta(
+        to=zigzag(0, 1), m=[[0, 1, b"\1"], [0, 4, b"\2"], [1, 1, b"\3"]],
+        sh=shape(b"\0" * columns) * 2, bv=b"\0" * 2 * columns, rw=b"\0",
+        cb=b"\0" * (columns // 8)))
+    for name, pr in {"minus-none": b"\1\1\x10\1", "minus-second": b"\1\1\x12\1"}.items():
+        stream("predictor-" + name, "a term is subtracted that is not there", m=[[0, 3]], pr=pr,
+               **coded)
     bad("state", "more text than a state holds", delta(m=[[i, 1] for i in range(5)],
         sh=shape(big) * 5))
 
