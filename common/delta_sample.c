@@ -311,20 +311,13 @@ static int begin_part(struct delta_decoding *g, struct delta_part *part,
     return r;
 }
 
-static int take_residual(struct delta_decoding *g, struct delta_active *a, uint64_t *ret)
+static int take_residual(struct delta_decoding *g, struct delta_active *a,
+                         const uint8_t *end, uint64_t *ret)
 {
-    const uint8_t *at = a->changes;
-    uint64_t z = *at++;
+    uint64_t z;
 
-    if (z >= 0x80) {
-        struct cursor c;
-        cursor_init(&c, stream_from(g, DELTA_CHANGES, a->changes));
-        z = varint_take(&c);
-        at = c.at;
-        if (c.r)
-            return delta_decoding_refuse(g, E_MALFORMED, "a number of more than 64 bits");
-    }
-    a->changes = at;
+    if (varint_read(&a->changes, end, &z))
+        return delta_decoding_refuse(g, E_MALFORMED, "a number of more than 64 bits");
     if (z == UINT64_MAX)
         return delta_decoding_refuse(g, E_MALFORMED, "a residual that there is not");
     *ret = unzigzag(z + 1);
@@ -351,21 +344,24 @@ static uint64_t predicted(const struct delta_active *active, struct delta_predic
 static int take_edits(struct delta_decoding *g, struct delta_part *part,
                       struct delta_source *s, size_t *ret_n)
 {
-    struct delta_decoder *d = g->d;
+    struct delta_active *active = g->d->active + part->first_active;
+    struct shape_edit *edits = g->d->edits;
+    struct span changes = g->d->message.stream_spans[DELTA_CHANGES];
+    const uint8_t *end = changes.n > 0 ? changes.data + changes.n : changes.data;
     size_t sample = part->n_taken - (part->n_samples - part->n_coded);
     size_t n = 0;
     int r = 0;
 
     for (size_t i = 0; i < part->n_active && r == 0; i++) {
-        struct delta_active *a = &d->active[part->first_active + i];
+        struct delta_active *a = &active[i];
         uint64_t difference = 0;
         if (a->samples && bit(a->samples, sample))
-            r = take_residual(g, a, &difference);
+            r = take_residual(g, a, end, &difference);
         if (a->predictor != NONE)
-            difference = predicted(a - i, &s->predictors[a->predictor], a, difference);
+            difference = predicted(active, &s->predictors[a->predictor], a, difference);
         a->difference = difference;
-        if (difference)
-            d->edits[n++] = (struct shape_edit){a->column, difference};
+        edits[n] = (struct shape_edit){a->column, difference};
+        n += difference != 0; /* no branch, for nobody could guess it */
     }
     *ret_n = n;
     return r;

@@ -126,21 +126,27 @@ static uint64_t last_eight(const uint8_t *end, size_t n)
     return n < sizeof bytes ? bytes & UINT64_MAX << 8 * (sizeof bytes - n) : bytes;
 }
 
+static uint64_t value_of_digits(const uint8_t *at, const uint8_t *end)
+{
+    uint64_t value = 0;
+
+    for (; at < end; at++) /* it fits: it was one once */
+        if (*at != ' ')
+            value = value * 10 + (uint64_t)(*at - '0');
+    return value;
+}
+
 /* The value in a column's place: blanks, then digits. */
-static uint64_t value_in(const struct shape_column *c, const uint8_t *text)
+static inline uint64_t value_in(const struct shape_column *c, const uint8_t *text)
 {
     const uint8_t *end = text + c->end;
-    uint64_t value = 0;
 
     if (c->n <= 8 && c->end >= 8)
         return value_of_eight(last_eight(end, c->n));
     if (c->n > 8 && c->n <= 16 && c->end >= 16)
         return value_of_eight(last_eight(end, 8)) +
-               value_of_eight(last_eight(end - 8, c->n - 8u)) * 100000000;
-    for (const uint8_t *at = end - c->n; at < end; at++) /* it fits: it was one once */
-        if (*at != ' ')
-            value = value * 10 + (uint64_t)(*at - '0');
-    return value;
+               value_of_eight(last_eight(end - 8, c->n - 8u)) * DECIMAL_EIGHT;
+    return value_of_digits(end - c->n, end);
 }
 
 uint64_t shape_value(const struct shape *s, struct span text, size_t i)
@@ -274,27 +280,48 @@ bool shape_read(struct shape *s, struct span text, struct span next,
     return true;
 }
 
-size_t shape_write_value(uint8_t kind, uint8_t width, uint64_t value, uint8_t *to)
+/* Writes the blanks or zeros before a number: mostly a few. Return: how many. */
+static inline size_t write_padding(uint8_t kind, uint8_t width, unsigned digits,
+                                   uint8_t *to)
 {
-    unsigned digits = decimal_size(value);
-    size_t before = 0;
+    uint8_t byte = kind == SHAPE_ZERO ? '0' : ' ';
+    size_t n = 0;
 
     if (kind == SHAPE_RIGHT)
-        before = digits < width ? width - digits : 1;
+        n = digits < width ? width - digits : 1;
     else if (kind == SHAPE_ZERO && digits < width)
-        before = width - digits;
-    if (before > 0)
-        memset(to, kind == SHAPE_ZERO ? '0' : ' ', before);
-    decimal_write(value, digits, to + before);
+        n = width - digits;
+    if (n <= SHAPE_SLACK)
+        memset(to, byte, SHAPE_SLACK);
+    else
+        memset(to, byte, n);
+    return n;
+}
+
+size_t shape_write_value(uint8_t kind, uint8_t width, uint64_t value, uint8_t *to)
+{
+    if (value >= DECIMAL_EIGHT) {
+        unsigned digits = decimal_size(value);
+        size_t before = write_padding(kind, width, digits, to);
+        decimal_write(value, digits, to + before);
+        return before + digits;
+    }
+    uint64_t eight = decimal_eight(value);
+    /* Bits of the bytes of zeros in front, but for the last, which is a digit always. */
+    unsigned zeros = (unsigned)__builtin_ctzll(eight | UINT64_C(1) << 56) & ~7u;
+    unsigned digits = 8 - zeros / 8;
+    size_t before = write_padding(kind, width, digits, to);
+    uint64_t bytes = htole64((eight | UINT64_C(0x3030303030303030)) >> zeros);
+    memcpy(to + before, &bytes, sizeof bytes);
     return before + digits;
 }
 
-/* Copies in pieces, most of which are short: up to SHAPE_STEP_SLACK - 1 bytes behind the
+/* Copies in pieces, most of which are short: up to SHAPE_SLACK bytes behind the
  * end are written too, and read where they are the text's own. */
 static void copy_piece(uint8_t *to, const uint8_t *from, size_t n, size_t readable)
 {
-    if (n <= SHAPE_STEP_SLACK && readable >= SHAPE_STEP_SLACK)
-        memcpy(to, from, SHAPE_STEP_SLACK);
+    if (n <= SHAPE_SLACK && readable >= SHAPE_SLACK)
+        memcpy(to, from, SHAPE_SLACK);
     else
         memcpy(to, from, n);
 }

@@ -75,12 +75,14 @@ struct shape_edit {
     uint64_t difference; /* what is added to its value, modulo 2^64 */
 };
 
+/* Bytes behind the end of what is written that may be written to as well. */
+#define SHAPE_SLACK 16u
+
 /* Room that shape_step() needs for a text made by @n edits of one with @text_n bytes. */
-#define SHAPE_STEP_SLACK 16u
 static inline size_t shape_step_room(size_t text_n, size_t n)
 {
     /* A place grows by the digits of 2^64-1 at most. */
-    return text_n + n * DECIMAL_MAX + SHAPE_STEP_SLACK;
+    return text_n + n * DECIMAL_MAX + SHAPE_SLACK;
 }
 
 /**
@@ -95,5 +97,5 @@ size_t shape_step(struct shape *s, struct span text, const struct shape_edit *ed
                   size_t n, uint8_t *to);
 
 /* Writes a value into a column of this kind and width, which need room for the larger of
- * @width and DECIMAL_MAX + 1. Return: bytes written. */
+ * @width and DECIMAL_MAX + 1, and SHAPE_SLACK. Return: bytes of its place. */
 size_t shape_write_value(uint8_t kind, uint8_t width, uint64_t value, uint8_t *to);

@@ -234,7 +234,7 @@ void shape_code_measure(struct cursor *c, size_t max, struct shape_size *ret)
     struct walk w = {.code = c};
     struct step step;
 
-    *ret = (struct shape_size){0};
+    *ret = (struct shape_size){.most = SHAPE_SLACK};
     while (next_step(&w, &step)) {
         ret->columns += step.code != CODE_LITERAL;
         ret->least += least_of(&step);

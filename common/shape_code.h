@@ -24,7 +24,7 @@ PC_MUST_CHECK int shape_code_append(const struct shape *s, struct span text,
 struct shape_size {
     size_t columns;
     size_t least; /* bytes of its shortest text */
-    size_t most;  /* of its longest */
+    size_t most;  /* room to build it in; no text of it takes more */
 };
 
 /**

@@ -40,19 +40,35 @@ PC_MUST_CHECK static inline int varint_append(uint64_t value, struct buf *to)
     return r;
 }
 
-/* The next number. Fails with E_TRUNCATED at the end, E_MALFORMED over 64 bits. */
+/* Reads a number at *@at, which moves behind it. Return: 0; E_TRUNCATED at @end,
+ * E_MALFORMED over 64 bits. */
+PC_MUST_CHECK static inline int varint_read(const uint8_t **at, const uint8_t *end,
+                                            uint64_t *ret)
+{
+    uint64_t value = 0;
+
+    for (unsigned shift = 0; *at < end; shift += 7) {
+        uint8_t byte = *(*at)++;
+        if (shift == 63 && byte > 1)
+            return E_MALFORMED;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *ret = value;
+            return 0;
+        }
+    }
+    return E_TRUNCATED;
+}
+
+/* The next number. Fails as varint_read(). */
 static inline uint64_t varint_take(struct cursor *c)
 {
     uint64_t value = 0;
 
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        uint8_t byte = cursor_u8(c);
-        if (shift == 63 && byte > 1)
-            break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80)
-            return c->r ? 0 : value;
-    }
-    cursor_fail(c, E_MALFORMED, "a number of more than 64 bits");
-    return 0;
+    int r = varint_read(&c->at, c->end, &value);
+    if (r)
+        cursor_fail(c, r,
+                    r == E_TRUNCATED ? "the input ends too early"
+                                     : "a number of more than 64 bits");
+    return value;
 }

@@ -46,6 +46,20 @@ START_TEST(numbers_are_written_and_read_whatever_they_are)
 }
 END_TEST
 
+/* Each half is worked out by itself: with all of each, all numbers are seen. */
+START_TEST(eight_digits_are_told_apart)
+{
+    for (uint64_t i = 0; i < 10000; i++) {
+        uint64_t value = i * 10000 + (9999 - i);
+        uint64_t eight = decimal_eight(value);
+        char expected[16];
+        (void)snprintf(expected, sizeof expected, "%08" PRIu64, value);
+        for (unsigned k = 0; k < 8; k++)
+            ck_assert_uint_eq(eight >> 8 * k & 0xff, (uint64_t)(expected[k] - '0'));
+    }
+}
+END_TEST
+
 START_TEST(zeros_in_front_are_read)
 {
     uint64_t value = 0;
@@ -79,6 +93,7 @@ int main(void)
 
     tcase_add_test(c, numbers_are_written_and_read_at_each_power_of_ten_and_two);
     tcase_add_test(c, numbers_are_written_and_read_whatever_they_are);
+    tcase_add_test(c, eight_digits_are_told_apart);
     tcase_add_test(c, zeros_in_front_are_read);
     tcase_add_test(c, a_number_past_64_bits_is_too_large_and_changes_nothing);
     suite_add_tcase(suite, c);
