@@ -93,7 +93,7 @@ static size_t make_all_residuals(struct delta_writer *w, struct delta_source *s,
         if (p && shift < p->shift) {
             pace = 0;
             make_residuals(w, m, row, p, &pace, w->residuals);
-            p->shift = common_shift(w->residuals, m->n_samples, shift);
+            p->shift = common_shift(w->residuals, m->n_samples, shift) & DELTA_SHIFT_MAX;
             p->is_changed = true;
             n_changed++;
         }

@@ -25,7 +25,8 @@ struct delta_part {
     struct span shape;
     struct shape_size size; /* of the new shape; columns: of the one that it has */
     const uint8_t *base_values;
-    struct span predictors; /* the list without its length */
+    uint64_t n_predictors;
+    struct span predictors; /* so many entries */
     const uint8_t *columns; /* bitmap; NULL where nothing is coded */
     const uint8_t *samples; /* bitmaps of the columns in it */
     const uint8_t *changes;

@@ -217,9 +217,9 @@ void delta_plan_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
     if (c->r)
         return;
     ret->column = (uint32_t)(*before + column);
-    ret->n_terms = (uint8_t)n_terms;
+    ret->n_terms = n_terms & 3u;
     ret->minus = byte / DELTA_MINUS & 3u;
-    ret->shift = byte >> DELTA_SHIFT_AT;
+    ret->shift = byte >> DELTA_SHIFT_AT & DELTA_SHIFT_MAX;
     ret->keeps_pace = byte & DELTA_PACE;
     for (unsigned i = 0; i < n_terms; i++) {
         uint64_t back = varint_take(c);
@@ -235,10 +235,10 @@ static void plan_predictors(struct planning *p, struct delta_part *part)
     struct cursor *c = &p->streams[DELTA_PREDICTOR_LISTS];
     struct delta_predictor predictor;
     uint64_t before = 0;
-    uint64_t n = varint_take(c);
-    const uint8_t *start = c->at;
 
-    while (n-- > 0 && c->r == 0)
+    part->n_predictors = varint_take(c);
+    const uint8_t *start = c->at;
+    for (uint64_t i = 0; i < part->n_predictors && c->r == 0; i++)
         delta_plan_predictor(c, part->size.columns, &before, &predictor);
     part->predictors = span_of(start, (size_t)(c->at - start));
     (void)check(p, c);

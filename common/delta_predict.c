@@ -206,9 +206,9 @@ static struct delta_predictor predictor_of(const struct delta_matrix *m, size_t 
 {
     struct delta_predictor p = {
         .column = m->columns[row],
-        .n_terms = way->n_terms,
-        .minus = way->minus,
-        .shift = way->shift,
+        .n_terms = way->n_terms & 3u,
+        .minus = way->minus & 3u,
+        .shift = way->shift & DELTA_SHIFT_MAX,
         .keeps_pace = way->keeps_pace,
     };
 

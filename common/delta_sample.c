@@ -140,12 +140,9 @@ static int take_predictors(struct delta_part *part, struct delta_source *s)
     struct cursor c;
     struct delta_predictor p;
     uint64_t before = 0;
-    /* An entry has two bytes at least, and a column of its own. */
-    size_t most = part->predictors.n / 2;
+    size_t most = (size_t)part->n_predictors; /* each has a column of its own */
     size_t n = 0;
 
-    if (most > s->shape.n)
-        most = s->shape.n;
     int r = delta_source_reserve(s, s->n_predictors + most);
     if (r || most == 0)
         return r;

@@ -40,10 +40,11 @@ enum delta_stream {
 struct delta_predictor {
     uint32_t column;
     uint32_t terms[DELTA_TERMS]; /* columns before it */
-    uint8_t n_terms;
-    uint8_t minus; /* bit i: term i is subtracted */
-    uint8_t shift;
-    bool keeps_pace;
+    /* Bits, for a server has many of these from every host. */
+    uint8_t n_terms : 2;
+    uint8_t minus : 2; /* bit i: term i is subtracted */
+    uint8_t shift : 3;
+    bool keeps_pace : 1;
     bool is_changed; /* the encoder's: it has to be written (again) */
     uint64_t pace;
 };

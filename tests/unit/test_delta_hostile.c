@@ -216,7 +216,7 @@ START_TEST(a_state_does_not_grow_with_what_was_in_it_once)
         ck_assert_int_eq(decode(1), 0);
     }
     /* A text, columns and predictors; and a little. */
-    ck_assert_uint_lt(delta_state_bytes(chain.state), n * (1 + 8 + 32) * 5 / 4);
+    ck_assert_uint_lt(delta_state_bytes(chain.state), n * (1 + 8 + 24) * 5 / 4);
     add_shape(11, 0, 1, 10);
     ck_assert_int_eq(decode(1), 0);
     ck_assert_uint_lt(delta_state_bytes(chain.state), 8192);
