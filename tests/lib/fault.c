@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/lib/fault.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 static long countdown = -1;
 static bool fired;
-static uint64_t allocations;
+static _Atomic uint64_t allocations; /* by any thread */
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -30,12 +31,12 @@ bool fault_disarm(void)
 
 uint64_t fault_allocations(void)
 {
-    return allocations;
+    return atomic_load_explicit(&allocations, memory_order_relaxed);
 }
 
 static bool fails_now(void)
 {
-    allocations++;
+    atomic_fetch_add_explicit(&allocations, 1, memory_order_relaxed);
     if (countdown < 0 || countdown-- > 0)
         return false;
     fired = true;

@@ -186,6 +186,41 @@ START_TEST(predictors_replace_those_of_their_columns_and_leave_the_others)
 }
 END_TEST
 
+/* A text of the batch is @n times this digit. */
+static void assert_all(size_t item, size_t n, size_t digit)
+{
+    struct span text = batch_get(&chain.out, item).text;
+
+    ck_assert_uint_eq(text.n, n);
+    ck_assert_uint_eq(text.data[0], digit);
+    ck_assert_mem_eq(text.data, text.data + 1, n - 1);
+}
+
+/* More than a million columns change in the groups taken together. */
+START_TEST(groups_may_have_more_columns_that_change_than_are_kept_listed)
+{
+    size_t n = 280000;
+    size_t kept = 180000;
+
+    add_shape(1, 0, 0xff, kept); /* under way all the time */
+    put_times(&streams[CB], SPAN("\xff"), kept / 8);
+    put_times(&streams[CB], SPAN("\x7f"), kept);
+    put_times(&streams[CH], SPAN("\1"), 7 * kept); /* by 1 */
+    for (unsigned i = 0; i < 4; i++) {
+        add_shape(0, 0, (uint8_t)(3u << 2 * i), n);
+        put_times(&streams[CB], SPAN("\xff"), n / 8);
+        put_times(&streams[CB], SPAN("\1"), n);
+        put_times(&streams[CH], SPAN("\1"), n);
+    }
+    ck_assert_int_eq(decode(8), 0);
+    ck_assert_uint_eq(chain.out.n_items, 16);
+    for (size_t i = 0; i < 8; i++) {
+        assert_all(2 * i, kept, '0' + i);
+        assert_all(2 * i + 1, n, '0' + (i + 1) / 2); /* a base value adds to what was */
+    }
+}
+END_TEST
+
 /* In tick 1 the first goes raw and the second comes: in order of time they fit. */
 START_TEST(columns_may_not_pass_the_limit_in_mid_batch_either)
 {
@@ -236,6 +271,7 @@ int main(void)
     tcase_set_timeout(c, 60);
     tcase_add_test(c, predictors_cost_no_more_than_they_are_many);
     tcase_add_test(c, predictors_replace_those_of_their_columns_and_leave_the_others);
+    tcase_add_test(c, groups_may_have_more_columns_that_change_than_are_kept_listed);
     tcase_add_test(c, columns_may_not_pass_the_limit_in_mid_batch_either);
     tcase_add_test(c, a_state_does_not_grow_with_what_was_in_it_once);
     suite_add_tcase(suite, c);
