@@ -22,6 +22,9 @@
 #define FIRST 32u
 /* First terms that are tried with each second one. */
 #define BEST 3u
+/* Rows for which terms are looked for, which takes some 40 us each. Hosts with more
+ * columns that change are rare; those after get a pace and a shift alone. */
+#define SEARCHED 2048u
 
 /* A way to predict a column; indexes are rows of the matrix. */
 struct way {
@@ -176,24 +179,30 @@ static void try_pace(const struct delta_matrix *m, size_t row, struct way way,
     consider(work, n, way, best);
 }
 
+static void try_terms(const struct delta_matrix *m, size_t row, uint64_t *work,
+                      struct way *best)
+{
+    const struct way none = {.cost = UINT32_MAX - 1};
+    struct way firsts[BEST] = {none, none, none};
+
+    try_one_term(m, row, work, firsts);
+    for (size_t i = 0; i < BEST && firsts[i].n_terms; i++) {
+        if (firsts[i].cost < best->cost)
+            *best = firsts[i];
+    }
+    for (size_t i = 0; i < BEST && firsts[i].n_terms; i++)
+        try_second_term(m, row, &firsts[i], work, best);
+}
+
 static struct way best_way(const struct delta_matrix *m, size_t row, uint64_t *work)
 {
-    const struct way none = {.cost = UINT32_MAX};
-    struct way firsts[BEST] = {none, none, none};
-    struct way best = none;
+    struct way best = {.cost = UINT32_MAX};
 
     consider(row_of(m, row), m->n_samples, (struct way){0}, &best);
     if (best.cost <= COST_ENTRY + COST_ZERO * m->n_samples)
         return best;
-    for (size_t i = 0; i < BEST; i++)
-        firsts[i].cost = UINT32_MAX - 1;
-    try_one_term(m, row, work, firsts);
-    for (size_t i = 0; i < BEST && firsts[i].n_terms; i++) {
-        if (firsts[i].cost < best.cost)
-            best = firsts[i];
-    }
-    for (size_t i = 0; i < BEST && firsts[i].n_terms; i++)
-        try_second_term(m, row, &firsts[i], work, &best);
+    if (row < SEARCHED)
+        try_terms(m, row, work, &best);
     struct way with = best;
     try_pace(m, row, (struct way){0}, work, &best);
     if (with.n_terms)
