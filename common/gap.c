@@ -3,6 +3,7 @@
 
 #include "common/json.h"
 #include "common/units.h"
+#include "proto/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,15 +29,16 @@ static int append(const struct gap *g, struct buf *to)
 
     print_time(g->from_ns, from);
     print_time(g->to_ns, till);
-    int r = buf_append(to, SPAN("{\"kind\":"));
+    int r = buf_append(to, SPAN("{\"" WIRE_GAP_KIND "\":"));
     if (r)
         return r;
     r = json_append_string(span_of_str(g->kind), to);
     if (r)
         return r;
     r = buf_printf(to,
-                   ",\"from\":%s,\"to\":%s,\"ticks\":%" PRIu64
-                   ",\"measurements\":%" PRIu64 ",\"reason\":",
+                   ",\"" WIRE_GAP_FROM "\":%s,\"" WIRE_GAP_TO "\":%s,\"" WIRE_GAP_TICKS
+                   "\":%" PRIu64 ",\"" WIRE_GAP_MEASUREMENTS "\":%" PRIu64
+                   ",\"" WIRE_GAP_REASON "\":",
                    from, till, g->ticks, g->measurements);
     if (r)
         return r;

@@ -16,6 +16,8 @@
 /* A buffer that an unusual batch made larger is given back after it. */
 #define KEEP_MAX (2 * MIB)
 #define LOG_EVERY (10 * SEC)
+/* Of what goes on and on, for nothing is wrong with it. */
+#define LOG_SELDOM HOUR
 
 struct backlog {
     struct outbox *outbox;
@@ -31,6 +33,14 @@ struct backlog {
     struct buf encoded;       /* a new batch */
     struct buf sending;       /* the one in flight, where that is no body of the queue */
     struct log_limit drop_limit;
+    struct log_limit delta_limit;
+};
+
+/* What to encode a batch in: the form that is agreed on, or what delta can't hold in the
+ * other one. */
+struct forms {
+    struct form best;
+    struct form but_delta;
 };
 
 int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
@@ -44,6 +54,7 @@ int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
     b->identifier = conf->identifier;
     b->chain_max_ticks = conf->snapshot_interval;
     b->drop_limit.every_ns = LOG_EVERY;
+    b->delta_limit.every_ns = LOG_SELDOM;
     buf_init(&b->encoded, BODY_MAX);
     buf_init(&b->sending, BODY_MAX);
     session_init(&b->session);
@@ -90,6 +101,40 @@ static void tell_dropped(struct backlog *b, uint64_t n, const char *why)
                   LOG_U64("suppressed", suppressed));
 }
 
+static struct forms agreed_forms(const struct agreement *a, uint64_t now_ns)
+{
+    return (struct forms){agreement_form(a, now_ns), agreement_form_but_delta(a, now_ns)};
+}
+
+/* Is this result delta's, and another form worth a try? Whoever asks why more bytes are
+ * sent finds it in the log. */
+static bool delta_is_too_small(struct backlog *b, int result, struct form form,
+                               const struct batch *batch)
+{
+    uint64_t suppressed = 0;
+
+    if (result != E_TOO_LARGE || form.media != MEDIA_DELTA)
+        return false;
+    if (log_limit_pass(&b->delta_limit, clock_boot_ns(), &suppressed))
+        log_event(LOG_INFO, "not_in_delta", LOG_U64("measurements", batch->n_items),
+                  LOG_U64("subsystems_max", LIMIT_DELTA_SUBSYSTEMS),
+                  LOG_STR("reason", "more subsystems than delta holds, or too large"),
+                  LOG_U64("suppressed", suppressed));
+    return true;
+}
+
+/* In delta it stands alone. */
+static int encode_alone(struct backlog *b, const struct batch *batch, uint64_t first_tick,
+                        const struct forms *forms, struct buf *to, struct form *ret_form)
+{
+    *ret_form = forms->best;
+    int r = recode_encode(b->recoder, batch, *ret_form, first_tick, to);
+    if (!delta_is_too_small(b, r, *ret_form, batch))
+        return r;
+    *ret_form = forms->but_delta;
+    return recode_encode(b->recoder, batch, *ret_form, first_tick, to);
+}
+
 /* The batch changes places with the one that was held before; no byte is copied. */
 static int hold(struct backlog *b, struct outbox_slot *slot, struct form form)
 {
@@ -111,10 +156,11 @@ static int hold(struct backlog *b, struct outbox_slot *slot, struct form form)
 }
 
 static int encode_and_push(struct backlog *b, const struct outbox_slot *slot,
-                           struct form form)
+                           const struct forms *forms)
 {
-    int r =
-        recode_encode(b->recoder, &slot->batch, form, b->queue.next_tick, &b->encoded);
+    struct form form;
+    int r = encode_alone(b, &slot->batch, b->queue.next_tick, forms, &b->encoded, &form);
+
     if (r)
         return r;
     const struct queue_batch item = {
@@ -128,13 +174,16 @@ static int encode_and_push(struct backlog *b, const struct outbox_slot *slot,
     return r;
 }
 
-void backlog_add(struct backlog *b, struct outbox_slot *slot, struct form form)
+void backlog_add(struct backlog *b, struct outbox_slot *slot, const struct agreement *a,
+                 uint64_t now_ns)
 {
+    const struct forms forms = agreed_forms(a, now_ns);
     struct gap_set lost = {0};
     int r = batch_set_identifier(&slot->batch, span_of_str(b->identifier));
 
     if (r == 0)
-        r = backlog_empty(b) ? hold(b, slot, form) : encode_and_push(b, slot, form);
+        r = backlog_empty(b) ? hold(b, slot, forms.best)
+                             : encode_and_push(b, slot, &forms);
     if (r) {
         struct gap_note note = gaps_of_batch(&slot->batch);
         gaps_add(&lost, GAP_UNENCODED, &note);
@@ -166,17 +215,14 @@ void backlog_check_session(struct backlog *b)
     queue_new_session(&b->queue, b->session.id);
 }
 
-/* The batch that is held, in a form that it then has. */
-static int encode_held(struct backlog *b, struct queue_item *item, struct form form,
-                       struct delta_place *ret)
+/* The batch that is held, as the next of the chain. */
+static int encode_chained(struct backlog *b, const struct queue_item *item,
+                          struct delta_place *ret)
 {
-    item->form = form;
-    if (form.media != MEDIA_DELTA)
-        return recode_encode(b->recoder, &b->held, form, item->first_tick, &b->sending);
     if (b->chain_session != item->session || b->chain_ticks >= b->chain_max_ticks)
         recode_forget(b->recoder);
-    int r = recode_encode_chained(b->recoder, &b->held, form.coding, item->first_tick,
-                                  &b->sending, ret);
+    int r = recode_encode_chained(b->recoder, &b->held, item->form.coding,
+                                  item->first_tick, &b->sending, ret);
     if (r)
         return r;
     if (ret->number == 0)
@@ -186,14 +232,30 @@ static int encode_held(struct backlog *b, struct queue_item *item, struct form f
     return 0;
 }
 
-/* Reads the batch back and encodes it in the other form. */
-static int transcode(struct backlog *b, const struct queue_item *item, struct form form)
+/* The batch that is held, in a form that it then has. */
+static int encode_held(struct backlog *b, struct queue_item *item,
+                       const struct forms *forms, struct delta_place *ret)
+{
+    item->form = forms->best;
+    if (item->form.media == MEDIA_DELTA) {
+        int r = encode_chained(b, item, ret);
+        if (!delta_is_too_small(b, r, item->form, &b->held))
+            return r;
+        item->form = forms->but_delta;
+    }
+    return recode_encode(b->recoder, &b->held, item->form, item->first_tick, &b->sending);
+}
+
+/* Reads the batch back and encodes it in another form. */
+static int transcode(struct backlog *b, const struct queue_item *item,
+                     const struct forms *forms, struct form *ret_form)
 {
     CLEANUP(batch_done) struct batch batch;
 
     batch_init(&batch, &batch_limits_default);
     int r = recode_decode(b->recoder, buf_span(&item->body), item->form, &batch);
-    return r ? r : recode_encode(b->recoder, &batch, form, item->first_tick, &b->sending);
+    return r ? r
+             : encode_alone(b, &batch, item->first_tick, forms, &b->sending, ret_form);
 }
 
 int backlog_begin(struct backlog *b, const struct agreement *a, uint64_t now_ns,
@@ -205,11 +267,13 @@ int backlog_begin(struct backlog *b, const struct agreement *a, uint64_t now_ns,
     struct span body = buf_span(&item->body);
 
     if (item->held_bytes > 0 || !agreement_fits(a, form, now_ns)) {
-        form = agreement_form(a, now_ns);
-        int r = item->held_bytes > 0 ? encode_held(b, item, form, &place)
-                                     : transcode(b, item, form);
+        const struct forms forms = agreed_forms(a, now_ns);
+        int r = item->held_bytes > 0 ? encode_held(b, item, &forms, &place)
+                                     : transcode(b, item, &forms, &form);
         if (r)
             return r;
+        if (item->held_bytes > 0)
+            form = item->form;
         body = buf_span(&b->sending);
     }
     item->in_flight = true;

@@ -12,6 +12,9 @@
  * standing alone. So at most one chained batch is in flight, and one that must be sent
  * again is sent as a snapshot. The chain is begun anew after whatever isn't "stored, and
  * just now", in another session, and after a number of ticks (PCC_SNAPSHOT_INTERVAL).
+ *
+ * A batch that delta can't hold, one of more subsystems than a state takes, goes in the
+ * next form down. If it was to be the next of the chain, that begins anew behind it.
  */
 
 #include "common/delta.h"
@@ -36,9 +39,10 @@ void backlog_free(struct backlog *b);
  * backlog_add() - queue a batch; where there is no room older ones are dropped
  * @slot: its batch must not be empty; it may have another one after, emptied and with
  *        room for as much as each of the outbox's
- * @form: what to encode it in, if that is to be done now
+ * @a, @now_ns: it is encoded in a form that these allow, if that is to be done now
  */
-void backlog_add(struct backlog *b, struct outbox_slot *slot, struct form form);
+void backlog_add(struct backlog *b, struct outbox_slot *slot, const struct agreement *a,
+                 uint64_t now_ns);
 
 bool backlog_empty(const struct backlog *b);
 /* Measurements in all batches. */

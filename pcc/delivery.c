@@ -109,7 +109,7 @@ void delivery_free(struct delivery *d)
 
 void delivery_add(struct delivery *d, struct outbox_slot *slot, uint64_t now_ns)
 {
-    backlog_add(d->backlog, slot, agreement_form(&d->agreement, now_ns));
+    backlog_add(d->backlog, slot, &d->agreement, now_ns);
 }
 
 /* Logs why nothing gets through, once for each kind of reason. */

@@ -45,12 +45,14 @@ static bool takes(const struct agreement *a, struct form f, uint64_t now_ns)
             (f.coding == CODING_IDENTITY || (a->codings & MEDIA_BIT(f.coding))));
 }
 
-struct form agreement_form(const struct agreement *a, uint64_t now_ns)
+/* @media, or the next one down that is taken. */
+static struct form form_from(const struct agreement *a, enum media_form media,
+                             uint64_t now_ns)
 {
     if (now_ns < a->plain_until_ns)
         return plain;
 
-    struct form f = {a->wanted.media, CODING_IDENTITY};
+    struct form f = {media, CODING_IDENTITY};
     if (f.media == MEDIA_DELTA && !takes(a, f, now_ns))
         f.media = MEDIA_MSGPACK;
     if (!takes(a, f, now_ns))
@@ -58,6 +60,18 @@ struct form agreement_form(const struct agreement *a, uint64_t now_ns)
     if (takes(a, (struct form){f.media, a->wanted.coding}, now_ns))
         f.coding = a->wanted.coding;
     return f;
+}
+
+struct form agreement_form(const struct agreement *a, uint64_t now_ns)
+{
+    return form_from(a, a->wanted.media, now_ns);
+}
+
+struct form agreement_form_but_delta(const struct agreement *a, uint64_t now_ns)
+{
+    enum media_form wanted = a->wanted.media;
+
+    return form_from(a, wanted == MEDIA_DELTA ? MEDIA_MSGPACK : wanted, now_ns);
 }
 
 bool agreement_fits(const struct agreement *a, struct form f, uint64_t now_ns)

@@ -44,6 +44,8 @@ void agreement_forget(struct agreement *a);
 
 /* The form for new bodies. */
 struct form agreement_form(const struct agreement *a, uint64_t now_ns);
+/* The form for a batch that delta can't hold: the next one down. */
+struct form agreement_form_but_delta(const struct agreement *a, uint64_t now_ns);
 /* May a body of this form be sent as it is? */
 bool agreement_fits(const struct agreement *a, struct form f, uint64_t now_ns);
 

@@ -14,18 +14,21 @@ static const struct field {
     bool may_repeat;
     const char *repeated; /* what is wrong where it may not */
 } fields[HEAD_FIELDS] = {
-    [HEAD_HOST] = {"Host", false, "two Host headers"},
-    [HEAD_CONTENT_LENGTH] = {WIRE_CONTENT_LENGTH, false, "two Content-Length headers"},
+    [HEAD_HOST] = {WIRE_HOST, false, "two " WIRE_HOST " headers"},
+    [HEAD_CONTENT_LENGTH] = {WIRE_CONTENT_LENGTH, false,
+                             "two " WIRE_CONTENT_LENGTH " headers"},
     [HEAD_TRANSFER_ENCODING] = {WIRE_TRANSFER_ENCODING, false,
-                                "two Transfer-Encoding headers"},
+                                "two " WIRE_TRANSFER_ENCODING " headers"},
     [HEAD_CONTENT_TYPE] = {WIRE_CONTENT_TYPE, true, NULL},
     [HEAD_CONTENT_ENCODING] = {WIRE_CONTENT_ENCODING, true, NULL},
     [HEAD_ACCEPT] = {WIRE_ACCEPT, true, NULL},
-    [HEAD_APIKEY] = {WIRE_APIKEY, false, "two apikey headers"},
-    [HEAD_AUTHORIZATION] = {WIRE_AUTHORIZATION, false, "two Authorization headers"},
-    [HEAD_IDEMPOTENCY_KEY] = {WIRE_IDEMPOTENCY_KEY, false, "two Idempotency-Key headers"},
+    [HEAD_APIKEY] = {WIRE_APIKEY, false, "two " WIRE_APIKEY " headers"},
+    [HEAD_AUTHORIZATION] = {WIRE_AUTHORIZATION, false,
+                            "two " WIRE_AUTHORIZATION " headers"},
+    [HEAD_IDEMPOTENCY_KEY] = {WIRE_IDEMPOTENCY_KEY, false,
+                              "two " WIRE_IDEMPOTENCY_KEY " headers"},
     [HEAD_IDEMPOTENCY_FLOOR] = {WIRE_IDEMPOTENCY_FLOOR, false,
-                                "two Idempotency-Floor headers"},
+                                "two " WIRE_IDEMPOTENCY_FLOOR " headers"},
 };
 
 /* A walk over the headers as libmicrohttpd lists them. */
@@ -124,17 +127,17 @@ static void check_framing(struct walk *w, bool is_http_1_1)
     struct span coding = h->fields[HEAD_TRANSFER_ENCODING];
 
     if (is_http_1_1 && !h->fields[HEAD_HOST].data)
-        refuse(w, "no Host header");
+        refuse(w, "no " WIRE_HOST " header");
     if (coding.data) {
         h->chunked = true;
         if (length.data)
-            refuse(w, "Content-Length and Transfer-Encoding together");
-        else if (!span_equal_nocase(coding, SPAN("chunked")))
-            refuse(w, "a Transfer-Encoding other than chunked");
+            refuse(w, WIRE_CONTENT_LENGTH " and " WIRE_TRANSFER_ENCODING " together");
+        else if (!span_equal_nocase(coding, SPAN(WIRE_CHUNKED)))
+            refuse(w, "a " WIRE_TRANSFER_ENCODING " other than " WIRE_CHUNKED);
         else if (!is_http_1_1)
-            refuse(w, "Transfer-Encoding in HTTP/1.0");
+            refuse(w, WIRE_TRANSFER_ENCODING " in HTTP/1.0");
     } else if (length.data && units_parse_u64(length, &h->length)) {
-        refuse(w, "a Content-Length that is no number");
+        refuse(w, "a " WIRE_CONTENT_LENGTH " that is no number");
     }
 }
 

@@ -110,20 +110,22 @@ int ingest_parse_key(struct span key, struct span floor, bool *ret_has, struct k
     *ret_has = false;
     if (!key.data && !floor.data)
         return 0;
-    *reterr_what = "Idempotency-Floor without Idempotency-Key";
+    *reterr_what = WIRE_IDEMPOTENCY_FLOOR " without " WIRE_IDEMPOTENCY_KEY;
     if (!key.data)
         return E_MALFORMED;
-    *reterr_what = "Idempotency-Key: expected 16 lower-case hexadecimal digits, a hyphen "
-                   "and a number from 1 to 9223372036854775807";
+    *reterr_what =
+        WIRE_IDEMPOTENCY_KEY ": expected 16 lower-case hexadecimal digits, a hyphen "
+                             "and a number from 1 to 9223372036854775807";
     if (key.n <= LIMIT_SESSION_DIGITS + 1 || key.data[LIMIT_SESSION_DIGITS] != '-' ||
         parse_session(span_of(key.data, LIMIT_SESSION_DIGITS), &k.session) ||
         parse_seq(span_from(key, LIMIT_SESSION_DIGITS + 1), &k.seq))
         return E_MALFORMED;
-    *reterr_what = "Idempotency-Floor: expected a number from 1 to 9223372036854775807";
+    *reterr_what =
+        WIRE_IDEMPOTENCY_FLOOR ": expected a number from 1 to 9223372036854775807";
     if (floor.data && parse_seq(floor, &k.floor))
         return E_MALFORMED;
     /* It would be answered as stored, which it may not be. */
-    *reterr_what = "Idempotency-Floor: above the batch's own number";
+    *reterr_what = WIRE_IDEMPOTENCY_FLOOR ": above the batch's own number";
     if (k.floor > k.seq)
         return E_MALFORMED;
     *ret_has = true;

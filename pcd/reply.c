@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 
 #define RETRY_AFTER_MAX_S 10u
-#define WWW_AUTHENTICATE "Bearer realm=\"pcd\""
+#define WWW_AUTHENTICATE WIRE_BEARER "realm=\"pcd\""
 
 unsigned reply_code(int r)
 {

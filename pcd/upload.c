@@ -307,9 +307,10 @@ static void take_result(struct upload *u)
         u->reply.has_stored = i->r == 0;
         u->reply.stored = i->n_measurements;
     } else if (i->keys_full) {
-        upload_refuse(u, MHD_HTTP_TOO_MANY_REQUESTS,
-                      "too many holes among this session's numbers: send "
-                      "Idempotency-Floor, or begin a new session");
+        upload_refuse(
+            u, MHD_HTTP_TOO_MANY_REQUESTS,
+            "too many holes among this session's numbers: send " WIRE_IDEMPOTENCY_FLOOR
+            ", or begin a new session");
     } else if (i->has_at) {
         refuse_decode(u, i->r, &i->at);
     } else {

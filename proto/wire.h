@@ -14,6 +14,7 @@
 #define WIRE_METRICS "/metrics"
 
 /* Request headers. */
+#define WIRE_HOST "Host"
 #define WIRE_APIKEY "apikey"
 #define WIRE_AUTHORIZATION "Authorization"
 #define WIRE_BEARER "Bearer "
@@ -24,6 +25,7 @@
 #define WIRE_CONTENT_ENCODING "Content-Encoding"
 #define WIRE_CONTENT_LENGTH "Content-Length"
 #define WIRE_TRANSFER_ENCODING "Transfer-Encoding"
+#define WIRE_CHUNKED "chunked"
 
 /* Answer headers. */
 #define WIRE_ACCEPT_POST "Accept-Post"
@@ -107,3 +109,11 @@
 /* Subsystems that the two programs themselves make. */
 #define WIRE_SUBSYSTEM_PCC_GAP "pcc/gap"
 #define WIRE_SUBSYSTEM_PCD_GAP "pcd/gap"
+
+/* Members of their texts. */
+#define WIRE_GAP_KIND "kind"
+#define WIRE_GAP_FROM "from"
+#define WIRE_GAP_TO "to"
+#define WIRE_GAP_TICKS "ticks"
+#define WIRE_GAP_MEASUREMENTS "measurements"
+#define WIRE_GAP_REASON "reason"

@@ -233,6 +233,29 @@ def test_halves_of_a_batch_that_is_too_large_stand_alone():
     assert next(r for r in chained(stub)[2:]).chain[1] == 0
 
 
+def test_more_subsystems_than_delta_holds_go_in_msgpack_and_the_chain_comes_back():
+    root = folder()
+    names = [f"/some/{at}" for at in range(10)] + [f"/more/{at}" for at in range(1000)]
+    for name in names:
+        os.makedirs(os.path.dirname(root + name), exist_ok=True)
+        with open(root + name, "w") as f:
+            f.write(f"{name} 1\n")
+    stub = Stub()
+    pcc = start(stub, ROOT=root, SUBSYSTEMS=",".join(names), FREQUENCY="500ms",
+                BATCH_SIZE="1", QUEUE_MAX="64MiB")
+    stub.wait_requests(4, 60)
+    assert {r.form for r in stub.requests[:4]} == {("msgpack", "gzip")}
+    os.rename(root + "/more", root + "/gone")
+    wait_chained(stub, 3)
+    finish(pcc, stub)
+    for request in stub.requests:
+        n = len({name for _, name, _ in request.measurements} - {"pcc/gap"})
+        assert request.form == ("msgpack" if n > 1024 - 16 else "delta", "gzip"), n
+    assert chained(stub)[0].chain[1] == 0 and chained(stub)[1].chain[1] == 1
+    assert "batch_rejected" not in pcc.log and "batch_split" not in pcc.log, pcc.log
+    assert pcc.log.count("event=not_in_delta") == 1, pcc.log
+
+
 def test_a_415_to_delta_gets_the_next_form_down():
     def answer(request):
         right = request.form[0] != "delta"

@@ -168,6 +168,34 @@ START_TEST(sources_come_and_go_and_have_their_own_pace)
 }
 END_TEST
 
+static const uint64_t many_ticks[] = {1, 7, 8, 9, 15, 16, 17, 24, 25, 40};
+
+/* One source in each tick, the others in the first and the last, in every ninth, in the
+ * second half, and in the last: bitmaps with whole bytes of nothing, and that end
+ * anywhere. */
+START_TEST(sources_may_leave_out_any_ticks)
+{
+    const uint64_t n = many_ticks[_i];
+
+    begin();
+    for (uint64_t t = 0; t < n; t++) {
+        const char *text = t % 2 ? "x 1" : "x 2";
+        batch_begin_tick(&batch);
+        if (t == 0 || t == n - 1)
+            add(t, SPAN("ends"), text);
+        add(t, STAT, text);
+        if (t % 9 == 0)
+            add(t, SPAN("ninth"), text);
+        if (t >= n / 2)
+            add(t, SPAN("half"), text);
+        if (t == n - 1)
+            add(t, SPAN("last"), text);
+    }
+    (void)delta_chain_send(&chain, &batch, false);
+    (void)delta_chain_send(&chain, &batch, true);
+}
+END_TEST
+
 START_TEST(several_ticks_may_have_one_time_and_time_may_go_back)
 {
     begin();
@@ -724,6 +752,7 @@ int main(void)
     tcase_add_test(c, batches_without_measurements_go_through);
     tcase_add_test(c, shapes_change_in_mid_batch_without_a_snapshot);
     tcase_add_test(c, sources_come_and_go_and_have_their_own_pace);
+    tcase_add_loop_test(c, sources_may_leave_out_any_ticks, 0, (int)N_OF(many_ticks));
     tcase_add_test(c, several_ticks_may_have_one_time_and_time_may_go_back);
     tcase_add_test(c, any_order_of_measurements_is_kept);
     tcase_add_test(c, times_in_nanoseconds_are_kept);

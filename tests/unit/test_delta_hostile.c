@@ -221,6 +221,29 @@ START_TEST(groups_may_have_more_columns_that_change_than_are_kept_listed)
 }
 END_TEST
 
+/* Columns 1 to 5 are as column 0. Then 3 has none in tick 1, and is the sum of 0 and 2 in
+ * tick 2; the others have theirs all the time. */
+START_TEST(predictors_on_both_sides_of_a_new_one_stay)
+{
+    add_shape(0, 2, 1, 6);
+    put_varint(&streams[PR], 5);
+    bytes_put(&streams[PR], SPAN("\1\2\1\0\2\2\0\2\3\0\2\4\0\2\5"));
+    add_group(0, 2, 2);
+    put_varint(&streams[PR], 1);
+    bytes_put(&streams[PR], SPAN("\3\x20"));
+    add_group(0, 2, 4);
+    put_varint(&streams[PR], 1);
+    bytes_put(&streams[PR], SPAN("\3\4\3\1"));
+    for (int i = 0; i < 2; i++) {
+        bytes_put(&streams[CB], SPAN("\1\1"));
+        bytes_put(&streams[CH], SPAN("\3")); /* column 0: 2 more */
+    }
+    ck_assert_int_eq(decode(3), 0);
+    ck_assert(span_equal(batch_get(&chain.out, 1).text, SPAN("222022")));
+    ck_assert(span_equal(batch_get(&chain.out, 2).text, SPAN("444444")));
+}
+END_TEST
+
 /* In tick 1 the first goes raw and the second comes: in order of time they fit. */
 START_TEST(columns_may_not_pass_the_limit_in_mid_batch_either)
 {
@@ -272,6 +295,7 @@ int main(void)
     tcase_add_test(c, predictors_cost_no_more_than_they_are_many);
     tcase_add_test(c, predictors_replace_those_of_their_columns_and_leave_the_others);
     tcase_add_test(c, groups_may_have_more_columns_that_change_than_are_kept_listed);
+    tcase_add_test(c, predictors_on_both_sides_of_a_new_one_stay);
     tcase_add_test(c, columns_may_not_pass_the_limit_in_mid_batch_either);
     tcase_add_test(c, a_state_does_not_grow_with_what_was_in_it_once);
     suite_add_tcase(suite, c);

@@ -42,7 +42,7 @@ static void tear_down(void)
 }
 
 /* A batch of @ticks ticks with two measurements each, from second @from on. */
-static void add(uint64_t from, uint64_t ticks, struct form form)
+static void add(uint64_t from, uint64_t ticks)
 {
     struct outbox_slot slot = {0};
 
@@ -53,7 +53,7 @@ static void add(uint64_t from, uint64_t ticks, struct form form)
         batches_add(&slot.batch, START + t * SEC, SPAN("/proc/meminfo"),
                     SPAN("\xff raw\n"));
     }
-    backlog_add(backlog, &slot, form);
+    backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
 }
 
@@ -87,7 +87,7 @@ static struct gap_set collect(void)
 
 START_TEST(batch_stays_until_it_is_stored)
 {
-    add(1, 3, best);
+    add(1, 3);
     uint64_t session = assert_oldest(best, 1, 6).session;
     backlog_give_back(backlog);
     struct backlog_post again = assert_oldest(best, 1, 6);
@@ -102,8 +102,8 @@ END_TEST
 /* Of the second batch, which was encoded while the first one waited. */
 START_TEST(batch_is_brought_into_the_form_that_is_taken)
 {
-    add(1, 1, best);
-    add(2, 3, best);
+    add(1, 1);
+    add(2, 3);
     backlog_reject(backlog, "out of the way");
     ck_assert(agreement_refused(&agreement, best, 0));
     struct backlog_post post = assert_oldest(plain, 2, 6);
@@ -117,14 +117,16 @@ END_TEST
 
 START_TEST(batch_that_finds_the_queue_empty_is_encoded_when_it_is_sent)
 {
-    add(1, 3, best);
+    add(1, 3);
     ck_assert(agreement_refused(&agreement, best, 0));
     (void)assert_oldest(plain, 1, 6);
     backlog_give_back(backlog);
     agreement_init(&agreement, best);
     (void)assert_oldest(best, 1, 6);
     backlog_stored(backlog, false);
-    add(4, 1, plain);
+    ck_assert(agreement_refused(&agreement, best, 0));
+    add(4, 1);
+    agreement_init(&agreement, best);
     (void)assert_oldest(best, 4, 2);
 }
 END_TEST
@@ -137,12 +139,12 @@ START_TEST(batch_that_is_not_encoded_counts_in_the_queue)
 
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, START, SPAN("/proc/stat"), span_of(text, sizeof text));
-    backlog_add(backlog, &slot, best);
+    backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
     for (uint64_t t = 1; t <= 4; t++)
-        add(t, 1, best); /* 4 KiB each */
+        add(t, 1); /* 4 KiB each */
     ck_assert_uint_eq(counters.dropped, 0);
-    add(5, 1, best);
+    add(5, 1);
     ck_assert_uint_eq(counters.dropped, 1);
     ck_assert_uint_eq(collect().notes[GAP_FULL].from_ns, START);
     (void)assert_oldest(best, 1, 2);
@@ -152,12 +154,12 @@ END_TEST
 START_TEST(batch_that_was_dropped_before_it_was_encoded_leaves_no_trace)
 {
     for (uint64_t t = 1; t <= 20; t++)
-        add(t, 1, best); /* the first was held, and dropped */
+        add(t, 1); /* the first was held, and dropped */
     for (uint64_t t = 5; t <= 20; t++) {
         (void)assert_oldest(best, t, 2);
         backlog_stored(backlog, false);
     }
-    add(21, 3, best);
+    add(21, 3);
     (void)assert_oldest(best, 21, 6);
 }
 END_TEST
@@ -174,7 +176,7 @@ START_TEST(slot_gets_an_empty_batch_with_as_much_room)
         batches_add(batch, START, SPAN("/proc/stat"), SPAN("cpu 1\n"));
         ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
         ck_assert_ptr_eq(outbox_take(outbox), open);
-        backlog_add(backlog, open, best);
+        backlog_add(backlog, open, &agreement, 0);
         ck_assert_ptr_ne(batch->bytes.data, bytes);
         ck_assert_uint_eq(batch->n_items, 0);
         ck_assert_uint_eq(batch->identifier_n, 0);
@@ -190,7 +192,7 @@ END_TEST
 
 START_TEST(too_large_batch_is_cut_at_a_tick_down_to_one)
 {
-    add(1, 5, best);
+    add(1, 5);
     (void)assert_oldest(best, 1, 10);
     backlog_give_back(backlog);
     ck_assert_int_eq(backlog_split(backlog), 0); /* 2 and 3 ticks */
@@ -222,13 +224,13 @@ START_TEST(batch_that_cannot_be_read_back_is_rejected)
     struct outbox_slot slot = {0};
     struct backlog_post post;
 
-    add(1, 1, best);
+    add(1, 1);
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     batches_add(&slot.batch, 2 * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
-    backlog_add(backlog, &slot, best);
+    backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
-    add(5, 1, best);
+    add(5, 1);
     (void)assert_oldest(best, 1, 2);
     backlog_stored(backlog, false);
     ck_assert(agreement_refused(&agreement, best, 0));
@@ -242,8 +244,8 @@ END_TEST
 
 START_TEST(rejected_batch_becomes_a_gap)
 {
-    add(1, 3, best);
-    add(4, 1, best);
+    add(1, 3);
+    add(4, 1);
     backlog_reject(backlog, "bad");
     ck_assert_uint_eq(counters.rejected, 6);
     struct gap_set gaps = collect();
@@ -258,7 +260,7 @@ END_TEST
 START_TEST(full_backlog_drops_the_oldest_as_a_gap)
 {
     for (uint64_t t = 1; t <= 20; t++)
-        add(t, 1, best); /* 4 KiB each in memory, 64 KiB in all */
+        add(t, 1); /* 4 KiB each in memory, 64 KiB in all */
     ck_assert_uint_eq(counters.dropped, 8);
     struct gap_set gaps = collect();
     ck_assert_uint_eq(gaps.notes[GAP_FULL].ticks, 4);
@@ -282,12 +284,12 @@ START_TEST(batch_that_finds_no_memory_becomes_a_gap)
         backlog_free(backlog);
         ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
         if (_i > 0)
-            add(1, 1, best); /* then the next is encoded at once */
+            add(1, 1); /* then the next is encoded at once */
         batch_reset(&slot.batch);
         batches_add(&slot.batch, START + SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
         uint64_t before = backlog_measurements(backlog);
         fault_arm(nth);
-        backlog_add(backlog, &slot, best);
+        backlog_add(backlog, &slot, &agreement, 0);
         fired = fault_disarm();
         n += fired;
         ck_assert_uint_eq(backlog_measurements(backlog), before + !fired);
@@ -305,8 +307,8 @@ START_TEST(batch_stays_wherever_memory_runs_out_while_it_is_begun)
     struct backlog_post post;
     bool fired = true;
 
-    add(1, 3, best);
-    add(4, 3, best);
+    add(1, 3);
+    add(4, 3);
     if (_i > 0)
         backlog_reject(backlog, "out of the way");
     if (_i > 1)
@@ -332,7 +334,7 @@ static int one_round(struct outbox_slot *slot, const struct batch *tick)
 
     if (r)
         return r;
-    backlog_add(backlog, slot, best);
+    backlog_add(backlog, slot, &agreement, 0);
     r = backlog_begin(backlog, &agreement, 0, &post);
     if (r == 0)
         backlog_stored(backlog, false);
@@ -367,8 +369,8 @@ START_TEST(batch_is_whole_wherever_memory_runs_out_while_it_is_split)
 {
     bool fired = true;
 
-    add(1, 4, best);
-    add(5, 4, best);
+    add(1, 4);
+    add(5, 4);
     if (_i > 0)
         backlog_reject(backlog, "out of the way");
     const uint64_t n = backlog_measurements(backlog);

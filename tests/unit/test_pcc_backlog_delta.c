@@ -108,7 +108,7 @@ static void add(uint64_t from, uint64_t ticks)
 
     batch_init(&slot.batch, &batch_limits_default);
     fill(&slot.batch, from, ticks);
-    backlog_add(backlog, &slot, agreement_form(&agreement, 0));
+    backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
 }
 
@@ -374,6 +374,148 @@ START_TEST(snapshot_comes_when_so_many_ticks_have_passed)
 }
 END_TEST
 
+/* What a delta state takes beside the well-known subsystems, and one more. */
+#define NAMES_MAX (LIMIT_DELTA_SUBSYSTEMS - 16)
+#define TOO_MANY (NAMES_MAX + 1)
+
+/* Ticks of so many subsystems that are not well-known. */
+static void fill_wide(struct batch *b, uint64_t from, uint64_t ticks, unsigned n_names)
+{
+    char name[32];
+
+    for (uint64_t t = from; t < from + ticks; t++) {
+        for (unsigned i = 0; i < n_names; i++) {
+            (void)snprintf(name, sizeof name, "container/%u", i);
+            batches_add(b, START + t * SEC, span_of_str(name), span_of_str(name));
+        }
+    }
+}
+
+static void add_wide(uint64_t from, uint64_t ticks, unsigned n_names)
+{
+    struct outbox_slot slot = {0};
+
+    batch_init(&slot.batch, &batch_limits_default);
+    fill_wide(&slot.batch, from, ticks, n_names);
+    backlog_add(backlog, &slot, &agreement, 0);
+    batch_done(&slot.batch);
+}
+
+/* The oldest is no delta, but what was added so. It stays in flight. */
+static void send_wide(enum media_form media, uint64_t from, uint64_t ticks)
+{
+    CLEANUP(batch_done) struct batch want;
+    CLEANUP(buf_done) struct buf plain;
+    struct backlog_post post = begin();
+
+    batch_init(&want, &batch_limits_default);
+    ck_assert_int_eq(batch_set_identifier(&want, SPAN("h1")), 0);
+    fill_wide(&want, from, ticks, TOO_MANY);
+    buf_init(&plain, MIB);
+    ck_assert(!post.place.chained);
+    ck_assert_int_eq((int)post.form.media, (int)media);
+    ck_assert_int_eq((int)post.form.coding, CODING_GZIP);
+    ck_assert_uint_eq(post.n_measurements, ticks * TOO_MANY);
+    ck_assert_int_eq(inflater_run(inflater, CODING_GZIP, post.body, &plain, NULL), 0);
+    batch_reset(&received);
+    ck_assert_int_eq(
+        media_codec(media)->decode_request(buf_span(&plain), &received, NULL), 0);
+    batches_assert_same(&received, &want);
+}
+
+static void assert_nothing_lost(void)
+{
+    ck_assert_uint_eq(counters.rejected, 0);
+    ck_assert_uint_eq(counters.dropped, 0);
+}
+
+START_TEST(next_of_the_chain_holds_as_many_subsystems_as_a_state)
+{
+    add(0, 1);
+    (void)send_chained(0, 1, 0, 0);
+    stored();
+    add_wide(1, 1, NAMES_MAX);
+    struct backlog_post post = begin();
+    receive(&post);
+    ck_assert_uint_eq(head.place.number, 1);
+    stored();
+    add(2, 1);
+    (void)send_chained(2, 1, 2, 2);
+}
+END_TEST
+
+START_TEST(batch_of_more_subsystems_goes_in_another_form_and_the_chain_begins_anew)
+{
+    add(0, 1);
+    (void)send_chained(0, 1, 0, 0);
+    stored();
+    for (uint64_t t = 1; t < 3; t++) {
+        add_wide(t, 1, TOO_MANY);
+        send_wide(MEDIA_MSGPACK, t, 1);
+        backlog_give_back(backlog);
+        send_wide(MEDIA_MSGPACK, t, 1);
+        stored();
+    }
+    add(3, 1);
+    (void)send_chained(3, 1, 3, 0);
+    stored();
+    add(4, 1);
+    (void)send_chained(4, 1, 4, 1);
+    assert_nothing_lost();
+}
+END_TEST
+
+START_TEST(batch_of_more_subsystems_that_comes_meanwhile_leaves_the_chain_as_it_is)
+{
+    add(0, 1);
+    (void)send_chained(0, 1, 0, 0);
+    add_wide(1, 1, TOO_MANY);
+    add(2, 1);
+    stored();
+    send_wide(MEDIA_MSGPACK, 1, 1);
+    stored();
+    send_alone(2, 1, 2);
+    stored();
+    add(3, 1);
+    (void)send_chained(3, 1, 3, 1);
+    assert_nothing_lost();
+}
+END_TEST
+
+/* Held, come meanwhile, and waiting in a form that is no longer taken. */
+START_TEST(batch_of_more_subsystems_goes_in_json_where_only_that_and_delta_are_taken)
+{
+    if (_i < 2)
+        learn(DELTA);
+    add(0, 1);
+    if (_i > 0)
+        (void)begin();
+    else
+        backlog_reject(backlog, "out of the way");
+    add_wide(1, 1, TOO_MANY);
+    if (_i > 0)
+        stored();
+    learn(DELTA);
+    send_wide(MEDIA_JSON, 1, 1);
+    stored();
+    ck_assert(backlog_empty(backlog));
+}
+END_TEST
+
+START_TEST(halves_of_a_batch_of_more_subsystems_go_in_the_other_form_too)
+{
+    add_wide(0, 3, TOO_MANY);
+    send_wide(MEDIA_MSGPACK, 0, 3);
+    backlog_give_back(backlog);
+    ck_assert_int_eq(backlog_split(backlog), 0);
+    send_wide(MEDIA_MSGPACK, 0, 1);
+    stored();
+    send_wide(MEDIA_MSGPACK, 1, 2);
+    stored();
+    assert_nothing_lost();
+}
+END_TEST
+
 START_TEST(server_that_takes_no_delta_gets_what_waited_in_another_form)
 {
     struct backlog_post post;
@@ -436,7 +578,7 @@ static int one_round(struct outbox_slot *slot, const struct batch *tick)
 
     if (r)
         return r;
-    backlog_add(backlog, slot, agreement_form(&agreement, 0));
+    backlog_add(backlog, slot, &agreement, 0);
     r = backlog_begin(backlog, &agreement, 0, &post);
     if (r == 0)
         stored();
@@ -512,6 +654,15 @@ int main(void)
     tcase_add_test(c, halves_of_a_batch_that_stood_alone_keep_its_ticks);
     tcase_add_test(c, new_session_begins_its_own_chain_and_counts_from_zero);
     tcase_add_loop_test(c, snapshot_comes_when_so_many_ticks_have_passed, 0, 8);
+    tcase_add_test(c, next_of_the_chain_holds_as_many_subsystems_as_a_state);
+    tcase_add_test(
+        c, batch_of_more_subsystems_goes_in_another_form_and_the_chain_begins_anew);
+    tcase_add_test(
+        c, batch_of_more_subsystems_that_comes_meanwhile_leaves_the_chain_as_it_is);
+    tcase_add_loop_test(
+        c, batch_of_more_subsystems_goes_in_json_where_only_that_and_delta_are_taken, 0,
+        3);
+    tcase_add_test(c, halves_of_a_batch_of_more_subsystems_go_in_the_other_form_too);
     tcase_add_test(c, server_that_takes_no_delta_gets_what_waited_in_another_form);
     tcase_add_test(c, threshold_is_kept_to);
     tcase_add_test(c, steady_traffic_allocates_nothing);

@@ -72,6 +72,29 @@ START_TEST(form_is_what_is_wanted_as_far_as_it_is_taken)
 }
 END_TEST
 
+/* As if that were what is wanted. */
+START_TEST(what_delta_cannot_hold_gets_the_next_form_down)
+{
+    struct form but_delta = servers[_i].wanted;
+    struct span accept_encoding = servers[_i].accept_encoding
+                                      ? span_of_str(servers[_i].accept_encoding)
+                                      : span_of(NULL, 0);
+    struct agreement a;
+    struct agreement b;
+
+    if (but_delta.media == MEDIA_DELTA)
+        but_delta.media = MEDIA_MSGPACK;
+    agreement_init(&a, servers[_i].wanted);
+    agreement_init(&b, but_delta);
+    agreement_learn(&a, span_of_str(servers[_i].accept_post), accept_encoding);
+    agreement_learn(&b, span_of_str(servers[_i].accept_post), accept_encoding);
+    struct form got = agreement_form_but_delta(&a, NOW);
+    ck_assert_int_ne((int)got.media, MEDIA_DELTA);
+    assert_form(got, agreement_form(&b, NOW));
+    ck_assert(agreement_fits(&a, got, NOW));
+}
+END_TEST
+
 START_TEST(silent_server_gets_all_but_delta)
 {
     struct agreement a;
@@ -196,6 +219,8 @@ int main(void)
     TCase *c = tcase_create("form");
 
     tcase_add_loop_test(c, form_is_what_is_wanted_as_far_as_it_is_taken, 0,
+                        (int)N_OF(servers));
+    tcase_add_loop_test(c, what_delta_cannot_hold_gets_the_next_form_down, 0,
                         (int)N_OF(servers));
     tcase_add_test(c, silent_server_gets_all_but_delta);
     tcase_add_test(c, refused_form_goes_down_to_plain_json_for_an_hour);

@@ -365,10 +365,31 @@ def test_openapi_has_every_name_that_travels_in_a_head():
     with open(os.path.join(PROTO, "openapi.yaml"), encoding="utf-8") as f:
         text = f.read()
     # OpenAPI has places of its own for them, or doesn't speak of them.
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING", "CONNECTION"):
+    for name in ("HOST", "CONTENT_TYPE", "CONTENT_LENGTH", "TRANSFER_ENCODING", "CHUNKED",
+                 "CONNECTION"):
         del names[name]
     missing = [value for value in names.values() if value.strip() not in text]
     assert names["TRICKLE"] and not missing, missing
+
+
+def test_the_members_of_a_gap_are_those_of_the_code():
+    with open(os.path.join(PROTO, "wire.h"), encoding="utf-8") as f:
+        names = re.findall(r'#define WIRE_GAP_\w+ "([^"]+)"', f.read())
+    assert names == SCHEMAS["gap"]["required"], names
+    assert set(names) == set(SCHEMAS["gap"]["properties"]), names
+
+
+def test_the_reference_has_every_name_that_travels():
+    with open(os.path.join(PROTO, "wire.h"), encoding="utf-8") as f:
+        names = dict(re.findall(r'#define WIRE_(\w+) "([^"]+)"', f.read()))
+    with open(os.path.join(PROTO, "README.md"), encoding="utf-8") as f:
+        text = f.read()
+    # No client of ours looks at them.
+    for name in ("WWW_AUTHENTICATE", "CONNECTION", "TYPE_TEXT", "TYPE_PROMETHEUS"):
+        del names[name]
+    missing = [name for name in names.values() if not re.search(
+        r"(?<![\w-])" + re.escape(name.strip()) + r"(?![\w-])", text)]
+    assert len(names) > 60 and not missing, missing
 
 
 if __name__ == "__main__":
