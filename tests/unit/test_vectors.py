@@ -79,7 +79,8 @@ def test_the_example_decoder_refuses_the_bad_ones():
         else:
             # What a server has to bound or to check besides.
             assert vector["name"].removeprefix("delta-bad-") in (
-                "columns", "identifier", "identifier-type", "length", "overlap", "state", "subsystems",
+                "columns", "identifier", "identifier-type", "length", "overlap",
+                "predictor-minus-none", "predictor-minus-second", "state", "subsystems",
                 "tick-negative", "ticks-length", "ticks-order", "times-type"), vector["name"]
 
 
