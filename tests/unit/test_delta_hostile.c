@@ -285,6 +285,20 @@ START_TEST(a_state_does_not_grow_with_what_was_in_it_once)
 }
 END_TEST
 
+/* Numbers with bytes that say nothing are taken, but make no room for more of them. */
+START_TEST(predictors_that_are_written_long_take_no_more_memory)
+{
+    size_t n = 100000;
+
+    add_shape(0, 2, 1, n);
+    put_varint(&streams[PR], n);
+    for (size_t i = 0; i < n; i++)
+        bytes_put(&streams[PR], SPAN("\x80\x80\x80\x80\0\1"));
+    ck_assert_int_eq(decode(1), 0);
+    ck_assert_uint_lt(delta_state_bytes(chain.state), n * (1 + 8 + 32) * 5 / 4);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("delta_hostile");
@@ -298,6 +312,7 @@ int main(void)
     tcase_add_test(c, predictors_on_both_sides_of_a_new_one_stay);
     tcase_add_test(c, columns_may_not_pass_the_limit_in_mid_batch_either);
     tcase_add_test(c, a_state_does_not_grow_with_what_was_in_it_once);
+    tcase_add_test(c, predictors_that_are_written_long_take_no_more_memory);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
