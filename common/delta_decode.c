@@ -186,6 +186,7 @@ static int keep_texts(struct delta_decoding *g)
     struct delta_sources *sources = &g->state->sources;
     int r = 0;
 
+    g->is_at_end = true;
     for (size_t i = 0; i < sources->n && r == 0; i++) {
         struct delta_source *s = sources->at[i];
         if (s && s->has_shape && g->d->places[i].in_batch)
@@ -242,7 +243,8 @@ int delta_decoder_run(struct delta_decoder *d, struct delta_state *s, struct bat
 
     if (!alone && (!s || !delta_state_fits(s, place))) {
         if (reterr_at)
-            *reterr_at = (struct err_at){NULL, ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
+            *reterr_at =
+                (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
         return E_CONFLICT;
     }
     if (!g.state->sources.at)
@@ -255,7 +257,11 @@ int delta_decoder_run(struct delta_decoder *d, struct delta_state *s, struct bat
     if (r == 0) {
         r = decode(&g);
         if (r && reterr_at)
-            *reterr_at = (struct err_at){g.what, ERR_AT_UNKNOWN, ret->n_items};
+            *reterr_at = (struct err_at){
+                .what = g.what,
+                .offset = ERR_AT_UNKNOWN,
+                .item = g.is_at_end ? ERR_AT_UNKNOWN : ret->n_items,
+            };
     }
     if (r)
         batch_reset(ret);

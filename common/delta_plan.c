@@ -5,9 +5,30 @@
 #include "common/units.h"
 #include "common/utf8.h"
 #include "common/varint.h"
+#include "proto/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#define ENDS(name) name " ends too early"
+#define GOES_ON(name) name " is longer than what the groups read of it"
+
+static const char *const ends[DELTA_STREAMS] = {
+    [DELTA_SHAPES] = ENDS(WIRE_DELTA_SHAPES),
+    [DELTA_BASE_VALUES] = ENDS(WIRE_DELTA_BASE_VALUES),
+    [DELTA_PREDICTOR_LISTS] = ENDS(WIRE_DELTA_PREDICTORS),
+    [DELTA_BITMAPS] = ENDS(WIRE_DELTA_BITMAPS),
+    [DELTA_CHANGES] = ENDS(WIRE_DELTA_CHANGES),
+    [DELTA_RAW_TEXTS] = ENDS(WIRE_DELTA_RAW),
+};
+static const char *const goes_on[DELTA_STREAMS] = {
+    [DELTA_SHAPES] = GOES_ON(WIRE_DELTA_SHAPES),
+    [DELTA_BASE_VALUES] = GOES_ON(WIRE_DELTA_BASE_VALUES),
+    [DELTA_PREDICTOR_LISTS] = GOES_ON(WIRE_DELTA_PREDICTORS),
+    [DELTA_BITMAPS] = GOES_ON(WIRE_DELTA_BITMAPS),
+    [DELTA_CHANGES] = GOES_ON(WIRE_DELTA_CHANGES),
+    [DELTA_RAW_TEXTS] = GOES_ON(WIRE_DELTA_RAW),
+};
 
 /* Planning: cursors over the streams, the first failure of any of which is told. */
 struct planning {
@@ -17,6 +38,7 @@ struct planning {
     int r;
     const char *what;
     const uint8_t *at; /* NULL: unknown */
+    size_t group;      /* the one at hand; ERR_AT_UNKNOWN: none */
     size_t n_samples;  /* of all parts */
 };
 
@@ -29,11 +51,13 @@ static void refuse(struct planning *p, int r, const char *what, const uint8_t *a
     p->at = at;
 }
 
-/* Tells the cursor's failure as one of the whole. Return: is all well? */
-static bool check(struct planning *p, const struct cursor *c)
+/* Tells the cursor's failure as one of the whole. @ended: what it is where the cursor
+ * came to its end. Return: is all well? */
+static bool check(struct planning *p, const struct cursor *c, const char *ended)
 {
     if (c->r)
-        refuse(p, c->r, c->why.what, c->start ? c->start + c->why.offset : NULL);
+        refuse(p, c->r, c->r == E_TRUNCATED ? ended : c->why.what,
+               c->start ? c->start + c->why.offset : NULL);
     return p->r == 0;
 }
 
@@ -54,7 +78,9 @@ static void plan_times(struct planning *p)
     while (p->r == 0 && cursor_left(&c) > 0) {
         step = unzigzag(varint_take(&c)) + (m->n_ticks > 1 ? step : 0);
         time += step;
-        if (!check(p, &c))
+        if (!check(p, &c,
+                   m->in_seconds ? ENDS(WIRE_DELTA_SECONDS)
+                                 : ENDS(WIRE_DELTA_NANOSECONDS)))
             return;
         if (m->n_ticks == m->limits.measurements)
             refuse(p, E_TOO_LARGE, "more ticks than measurements allowed", c.at);
@@ -80,27 +106,26 @@ static const char *read_group(const msgpack_object *o, struct delta_part *ret,
         const msgpack_object *row = o->via.array.ptr;
         size_t n = o->via.array.size;
         if (n < 2 || n > 3)
-            return "a group is not an array of two or three";
+            return "not an array of two or three";
         source = &row[0];
         if (row[1].type != MSGPACK_OBJECT_POSITIVE_INTEGER ||
-            row[1].via.u64 > DELTA_RAW ||
-            (row[1].via.u64 & DELTA_RAW && row[1].via.u64 != DELTA_RAW))
-            return "flags of a group that there are not";
+            row[1].via.u64 > DELTA_RAW) /* which stands alone */
+            return "the flags are not a number from 0 to 4";
         ret->flags = (uint8_t)row[1].via.u64;
         if (n == 3 && row[2].type != MSGPACK_OBJECT_BIN)
-            return "ticks of a group are not a bin";
+            return "ticks are not a bin";
         if (n == 3)
             *ret_ticks = span_of(row[2].via.bin.ptr, row[2].via.bin.size);
         if (n == 3 && row[2].via.bin.size == 0)
-            return "ticks of a group are empty";
+            return "ticks are empty";
     }
     if (source->type == MSGPACK_OBJECT_STR) {
         ret->is_named = true;
         ret->name = span_of(source->via.str.ptr, source->via.str.size);
-        return utf8_valid(ret->name) ? NULL : "a subsystem is not valid UTF-8";
+        return utf8_valid(ret->name) ? NULL : "the subsystem is not valid UTF-8";
     }
     if (source->type != MSGPACK_OBJECT_POSITIVE_INTEGER)
-        return "a subsystem is neither a number nor a name";
+        return "the subsystem is neither a number nor a name";
     ret->source = source->via.u64 > UINT32_MAX ? UINT32_MAX : (uint32_t)source->via.u64;
     return NULL;
 }
@@ -126,7 +151,8 @@ static struct delta_plan *plan_source(struct planning *p, struct delta_part *par
         if (m->n_plans == LIMIT_DELTA_SUBSYSTEMS)
             refuse(p, E_MALFORMED, "more subsystems than allowed", part->name.data);
         else if (part->name.n > m->limits.subsystem_bytes)
-            refuse(p, E_TOO_LARGE, "a subsystem is longer than allowed", part->name.data);
+            refuse(p, E_TOO_LARGE, "the subsystem is longer than allowed",
+                   part->name.data);
         else if (delta_reserve(&m->plans, &m->cap_plans, m->n_plans + 1,
                                sizeof *m->plans))
             refuse(p, -ENOMEM, NULL, NULL);
@@ -136,7 +162,7 @@ static struct delta_plan *plan_source(struct planning *p, struct delta_part *par
         m->plans[m->n_plans++] = (struct delta_plan){0};
     }
     if (part->source >= m->n_plans) {
-        refuse(p, E_MALFORMED, "a subsystem that there is not", NULL);
+        refuse(p, E_MALFORMED, "no subsystem has that number", NULL);
         return NULL;
     }
     struct delta_plan *plan = &m->plans[part->source];
@@ -150,11 +176,9 @@ static void plan_samples(struct planning *p, struct delta_part *part, struct spa
 
     if (ticks.n > 0) {
         if (ticks.n != (m->n_ticks + 7) / 8)
-            refuse(p, E_MALFORMED, "ticks of a group are not as long as there are ticks",
-                   ticks.data);
+            refuse(p, E_MALFORMED, "ticks are of the wrong length", ticks.data);
         else if (m->order_span.n > 0)
-            refuse(p, E_MALFORMED, "ticks of a group where the order says them",
-                   ticks.data);
+            refuse(p, E_MALFORMED, "ticks beside " WIRE_DELTA_ORDER, ticks.data);
         if (p->r)
             return;
         part->ticks = ticks.data;
@@ -163,7 +187,7 @@ static void plan_samples(struct planning *p, struct delta_part *part, struct spa
         part->n_samples = m->n_ticks;
     }
     if (part->n_samples == 0)
-        refuse(p, E_MALFORMED, "a group without measurements", NULL);
+        refuse(p, E_MALFORMED, "no measurements", NULL);
     if (part->n_samples > m->limits.measurements - p->n_samples)
         refuse(p, E_TOO_LARGE, "more measurements than allowed", NULL);
     p->n_samples += part->n_samples;
@@ -176,7 +200,7 @@ static void plan_raw(struct planning *p, struct delta_part *part)
     part->raw = c->at;
     for (size_t i = 0; i < part->n_samples && c->r == 0; i++)
         (void)cursor_bytes(c, varint_take(c));
-    (void)check(p, c);
+    (void)check(p, c, ends[DELTA_RAW_TEXTS]);
 }
 
 static void plan_shape(struct planning *p, struct delta_part *part)
@@ -186,11 +210,11 @@ static void plan_shape(struct planning *p, struct delta_part *part)
     struct cursor code;
 
     part->shape = cursor_bytes(c, varint_take(c));
-    if (!check(p, c))
+    if (!check(p, c, ends[DELTA_SHAPES]))
         return;
     cursor_init(&code, part->shape);
     shape_code_measure(&code, m->limits.bytes - m->least_text, &part->size);
-    if (!check(p, &code))
+    if (!check(p, &code, "a shape ends too early"))
         return;
     m->least_text += part->size.least;
     if (part->size.columns * LIMIT_DELTA_COLUMN_BYTES > LIMIT_DELTA_STATE_BYTES)
@@ -199,7 +223,7 @@ static void plan_shape(struct planning *p, struct delta_part *part)
     part->base_values = c->at;
     for (size_t i = 0; i < part->size.columns && c->r == 0; i++)
         (void)varint_take(c);
-    (void)check(p, c);
+    (void)check(p, c, ends[DELTA_BASE_VALUES]);
 }
 
 void delta_plan_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
@@ -212,8 +236,10 @@ void delta_plan_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
     *ret = (struct delta_predictor){0};
     if (c->r == 0 && (column >= n_columns || *before >= n_columns - column))
         cursor_fail(c, E_MALFORMED, "a predictor of a column that there is not");
-    if (c->r == 0 && (n_terms > DELTA_TERMS || (byte / DELTA_MINUS & 3u) >> n_terms))
-        cursor_fail(c, E_MALFORMED, "a predictor with terms that there are not");
+    if (c->r == 0 && n_terms > DELTA_TERMS)
+        cursor_fail(c, E_MALFORMED, "a predictor of more than two terms");
+    if (c->r == 0 && (byte / DELTA_MINUS & 3u) >> n_terms)
+        cursor_fail(c, E_MALFORMED, "a predictor subtracts a term that it does not have");
     if (c->r)
         return;
     ret->column = (uint32_t)(*before + column);
@@ -224,7 +250,7 @@ void delta_plan_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
     for (unsigned i = 0; i < n_terms; i++) {
         uint64_t back = varint_take(c);
         if (c->r == 0 && (back == 0 || back > ret->column))
-            cursor_fail(c, E_MALFORMED, "a term of a predictor that lies not before it");
+            cursor_fail(c, E_MALFORMED, "a term of a predictor does not lie before it");
         ret->terms[i] = ret->column - (uint32_t)back;
     }
     *before = (uint64_t)ret->column + 1;
@@ -241,7 +267,7 @@ static void plan_predictors(struct planning *p, struct delta_part *part)
     for (uint64_t i = 0; i < part->n_predictors && c->r == 0; i++)
         delta_plan_predictor(c, part->size.columns, &before, &predictor);
     part->predictors = span_of(start, (size_t)(c->at - start));
-    (void)check(p, c);
+    (void)check(p, c, ends[DELTA_PREDICTOR_LISTS]);
 }
 
 /* Passes over @n varints. They are checked when they are read. */
@@ -250,7 +276,7 @@ static void skip_varints(struct cursor *c, size_t n)
     while (n > 0 && c->at < c->end)
         n -= *c->at++ < 0x80;
     if (n > 0)
-        cursor_fail(c, E_TRUNCATED, "the changes end too early");
+        cursor_fail(c, E_TRUNCATED, ends[DELTA_CHANGES]);
 }
 
 static void plan_changes(struct planning *p, struct delta_part *part)
@@ -263,17 +289,17 @@ static void plan_changes(struct planning *p, struct delta_part *part)
     if (part->n_coded == 0)
         return;
     part->columns = cursor_bytes(bitmaps, (part->size.columns + 7) / 8).data;
-    if (!check(p, bitmaps))
+    if (!check(p, bitmaps, ends[DELTA_BITMAPS]))
         return;
     size_t n = count_bits(p, part->columns, part->size.columns);
     part->samples = cursor_bytes(bitmaps, (uint64_t)n * width).data;
-    if (!check(p, bitmaps))
+    if (!check(p, bitmaps, ends[DELTA_BITMAPS]))
         return;
     for (size_t i = 0; i < n && p->r == 0; i++)
         n_changes += count_bits(p, part->samples + i * width, part->n_coded);
     part->changes = changes->at;
     skip_varints(changes, n_changes);
-    (void)check(p, changes);
+    (void)check(p, changes, ends[DELTA_CHANGES]);
 }
 
 static void plan_part(struct planning *p, struct delta_part *part, struct span ticks)
@@ -293,7 +319,7 @@ static void plan_part(struct planning *p, struct delta_part *part, struct span t
     if (part->flags & DELTA_NEW_SHAPE)
         plan_shape(p, part);
     else if (!plan->has_shape)
-        refuse(p, E_MALFORMED, "a group by a shape that there is not", NULL);
+        refuse(p, E_MALFORMED, "the subsystem has no shape", NULL);
     else
         part->size.columns = plan->n_columns;
     plan->has_shape = true;
@@ -318,14 +344,15 @@ static void plan_order(struct planning *p)
         for (; n > 0 && c.r == 0; n--) {
             uint64_t part = varint_take(&c);
             if (c.r == 0 && part >= m->n_parts)
-                cursor_fail(&c, E_MALFORMED, "an order of groups that there are not");
+                cursor_fail(&c, E_MALFORMED,
+                            WIRE_DELTA_ORDER " names a group that there is not");
             if (c.r == 0)
                 m->parts[part].n_samples++;
         }
-        (void)check(p, &c);
+        (void)check(p, &c, ENDS(WIRE_DELTA_ORDER));
     }
     if (p->r == 0 && cursor_left(&c) > 0)
-        refuse(p, E_MALFORMED, "an order of ticks that there are not", c.at);
+        refuse(p, E_MALFORMED, WIRE_DELTA_ORDER " goes on behind the last tick", c.at);
     cursor_init(&m->order, m->order_span);
 }
 
@@ -364,6 +391,7 @@ static void plan_groups(struct planning *p)
     for (size_t i = 0; i < n && p->r == 0; i++) {
         struct span ticks;
         struct delta_part part;
+        p->group = i;
         const char *why = read_group(&m->groups->via.array.ptr[i], &part, &ticks);
         if (why)
             refuse(p, E_MALFORMED, why, NULL);
@@ -372,12 +400,14 @@ static void plan_groups(struct planning *p)
             plan_part(p, &part, ticks);
         m->parts[m->n_parts++] = part;
     }
+    if (p->r == 0)
+        p->group = ERR_AT_UNKNOWN;
 }
 
 int delta_plan_make(struct delta_message *m, const struct delta_state *s,
                     struct err_at *reterr_at)
 {
-    struct planning p = {.m = m, .state = s};
+    struct planning p = {.m = m, .state = s, .group = ERR_AT_UNKNOWN};
 
     m->n_ticks = m->n_parts = m->least_text = 0;
     for (size_t i = 0; i < DELTA_STREAMS; i++)
@@ -389,10 +419,13 @@ int delta_plan_make(struct delta_message *m, const struct delta_state *s,
         plan_groups(&p);
     for (size_t i = 0; i < DELTA_STREAMS && p.r == 0; i++)
         if (cursor_left(&p.streams[i]) > 0)
-            refuse(&p, E_MALFORMED, "a stream is longer than the groups read from it",
-                   p.streams[i].at);
+            refuse(&p, E_MALFORMED, goes_on[i], p.streams[i].at);
     if (p.r && reterr_at)
         *reterr_at = (struct err_at){
-            p.what, p.at ? (size_t)(p.at - m->in.data) : ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
+            .what = p.what,
+            .offset = p.at ? (size_t)(p.at - m->in.data) : ERR_AT_UNKNOWN,
+            .item = p.group,
+            .in_group = true,
+        };
     return p.r;
 }

@@ -54,6 +54,7 @@ struct delta_decoding {
     struct delta_decoder *d;
     struct delta_state *state;
     struct batch *batch;
+    bool is_at_end; /* all measurements are taken */
     const char *what;
 };
 

@@ -42,7 +42,8 @@ void err_describe(int r, const struct err_at *at, char *ret_text, size_t size)
     if (offset != ERR_AT_UNKNOWN)
         (void)snprintf(where, sizeof where, " at byte %zu", offset);
     if (item != ERR_AT_UNKNOWN)
-        (void)snprintf(ret_text, size, "measurement %zu: %s%s", item, what, where);
+        (void)snprintf(ret_text, size, "%s %zu: %s%s",
+                       at->in_group ? "group" : "measurement", item, what, where);
     else
         (void)snprintf(ret_text, size, "%s%s", what, where);
 }

@@ -7,6 +7,7 @@
  * situation's, and each function that gives one documents which.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define PC_MUST_CHECK __attribute__((warn_unused_result))
@@ -39,7 +40,8 @@ enum verdict {
 struct err_at {
     const char *what;
     size_t offset; /* bytes from the start of the (decoded) input */
-    size_t item;   /* index of the measurement it happened in */
+    size_t item;   /* index of the measurement it happened in, */
+    bool in_group; /* or of the group of a delta message */
 };
 
 /**

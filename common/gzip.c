@@ -243,6 +243,7 @@ int inflater_run(struct inflater *i, enum coding coding, struct span in, struct 
     if (r == E_TOO_LARGE)
         why = "the data is larger than allowed once decompressed";
     if (reterr_at)
-        *reterr_at = (struct err_at){why, in.n - left.n, ERR_AT_UNKNOWN};
+        *reterr_at =
+            (struct err_at){.what = why, .offset = in.n - left.n, .item = ERR_AT_UNKNOWN};
     return r;
 }

@@ -80,7 +80,7 @@ static void take(struct cursor *c, char token, const char *what)
 static bool begin(struct json_reader *d, char close)
 {
     if (d->depth == d->max_depth) {
-        cursor_fail(&d->c, E_TOO_LARGE, "nested too deep");
+        cursor_fail(&d->c, E_TOO_LARGE, "nested too deeply");
         return false;
     }
     d->c.at++;

@@ -8,7 +8,8 @@
 int msgpack_read_refuse(int r, const char *what, size_t item, struct err_at *reterr_at)
 {
     if (reterr_at)
-        *reterr_at = (struct err_at){what, ERR_AT_UNKNOWN, item};
+        *reterr_at =
+            (struct err_at){.what = what, .offset = ERR_AT_UNKNOWN, .item = item};
     return r;
 }
 

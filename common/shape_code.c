@@ -240,7 +240,7 @@ void shape_code_measure(struct cursor *c, size_t max, struct shape_size *ret)
         ret->least += least_of(&step);
         ret->most += most_of(&step);
         if (ret->least > max)
-            cursor_fail(c, E_TOO_LARGE, "a shape's text would be too large");
+            cursor_fail(c, E_TOO_LARGE, "the text of a shape is longer than allowed");
     }
 }
 

@@ -47,7 +47,8 @@ def head(**keys):
 
 
 def pack(message):
-    return msgpack.packb(message)
+    """A surrogate in a str, U+DC80 to U+DCFF, is the byte 80 to ff, which is no UTF-8."""
+    return msgpack.packb(message, unicode_errors="surrogateescape")
 
 
 def delta(**keys):

@@ -49,6 +49,8 @@ static const struct {
     {{"bad escape", UNKNOWN, 3}, "measurement 3: bad escape"},
     {{"bad escape", 17, 0}, "measurement 0: bad escape at byte 17"},
     {{NULL, 17, 3}, "measurement 3: malformed at byte 17"},
+    {{"bad escape", 17, 0, true}, "group 0: bad escape at byte 17"},
+    {{"bad escape", 17, UNKNOWN, true}, "bad escape at byte 17"},
 };
 
 START_TEST(a_description_says_what_where_and_in_which_measurement)

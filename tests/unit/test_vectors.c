@@ -4,6 +4,7 @@
 #include "common/io.h"
 #include "common/media.h"
 #include "common/units.h"
+#include "proto/wire.h"
 #include "tests/lib/batches.h"
 #include "tests/lib/bytes.h"
 #include "tests/lib/suite.h"
@@ -75,37 +76,34 @@ static int status_of(int r)
     }
 }
 
-static int inflate_body(enum coding coding, struct span body, struct buf *to)
+static int inflate_body(enum coding coding, struct span body, struct buf *to,
+                        struct err_at *reterr_at)
 {
     struct inflater *inflater;
-    struct err_at at;
 
     if (coding == CODING_IDENTITY)
         return buf_append(to, body);
     ck_assert_int_eq(inflater_new(&inflater), 0);
-    int r = inflater_run(inflater, coding, body, to, &at);
+    int r = inflater_run(inflater, coding, body, to, reterr_at);
     inflater_free(inflater);
     return r;
 }
 
 /* A delta on a state, anything else by its codec. */
 static int decode(enum media_form form, struct span body, struct delta_state *state,
-                  struct batch *ret)
+                  struct batch *ret, struct err_at *reterr_at)
 {
     CLEANUP(bytes_drop) struct span exact = suite_exact(body);
     struct delta_decoder *d;
     struct delta_head head;
-    struct err_at at = {NULL, ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
 
     if (form != MEDIA_DELTA)
-        return media_codec(form)->decode_request(exact, ret, &at);
+        return media_codec(form)->decode_request(exact, ret, reterr_at);
     ck_assert_int_eq(delta_decoder_new(&d), 0);
-    int r = delta_decoder_open(d, exact, &ret->limits, &head, &at);
+    int r = delta_decoder_open(d, exact, &ret->limits, &head, reterr_at);
     if (r == 0)
-        r = delta_decoder_run(d, state, ret, &at);
+        r = delta_decoder_run(d, state, ret, reterr_at);
     delta_decoder_free(d);
-    if (r > 0 && r != E_CONFLICT)
-        ck_assert_ptr_nonnull(at.what);
     return r;
 }
 
@@ -119,8 +117,9 @@ static void decode_before(const struct vector *v, struct delta_state *state)
         struct span body =
             bytes_of_hex(json_object_get_string(json_object_array_get_idx(before, i)));
         CLEANUP(batch_done) struct batch b;
+        struct err_at at;
         batch_init(&b, &batch_limits_default);
-        ck_assert_int_eq(decode(MEDIA_DELTA, body, state, &b), 0);
+        ck_assert_int_eq(decode(MEDIA_DELTA, body, state, &b, &at), 0);
     }
 }
 
@@ -167,6 +166,35 @@ static void assert_measurements(const struct vector *v, const struct batch *b)
     assert_ticks(v, b);
 }
 
+/* What the server makes of headers that it doesn't take, and of a conflict, is its own.
+ */
+static void assert_error(const struct vector *v, int r, const struct err_at *at)
+{
+    const char *wanted = json_object_get_string(member(v->expect, "error"));
+    char error[256];
+
+    ck_assert_uint_gt(strlen(wanted), 0);
+    if (r == E_CONFLICT) {
+        ck_assert_str_eq(wanted, WIRE_ERROR_SNAPSHOT);
+        return;
+    }
+    ck_assert_ptr_nonnull(at->what);
+    err_describe(r, at, error, sizeof error);
+    ck_assert_msg(strstr(error, wanted), "%s: \"%s\" does not say \"%s\"", v->name, error,
+                  wanted);
+}
+
+/* The headers of a vector. Return: 0; E_UNSUPPORTED. */
+static int read_headers(const struct vector *v, enum media_form *ret_form,
+                        enum coding *ret_coding)
+{
+    int r = media_of_content_type(optional(v->all, "content_type"), ret_form);
+
+    return r ? r
+             : media_of_content_encoding(optional(v->all, "content_encoding"),
+                                         ret_coding);
+}
+
 START_TEST(a_vector_gives_what_it_says)
 {
     struct vector v = load(_i);
@@ -177,24 +205,24 @@ START_TEST(a_vector_gives_what_it_says)
     enum media_form form = MEDIA_JSON;
     enum coding coding = CODING_IDENTITY;
     struct delta_state *state;
+    struct err_at at;
 
     buf_init(&inflated, LIMIT_DECODED_BYTES);
     batch_init(&b, &batch_limits_default);
     ck_assert_int_eq(delta_state_new(&state), 0);
     decode_before(&v, state);
-    int r = media_of_content_type(optional(v.all, "content_type"), &form);
+    int refused = read_headers(&v, &form, &coding);
+    int r = refused ? refused : inflate_body(coding, body, &inflated, &at);
     if (r == 0)
-        r = media_of_content_encoding(optional(v.all, "content_encoding"), &coding);
-    if (r == 0)
-        r = inflate_body(coding, body, &inflated);
-    if (r == 0)
-        r = decode(form, buf_span(&inflated), state, &b);
+        r = decode(form, buf_span(&inflated), state, &b, &at);
     ck_assert_msg(status_of(r) == v.status, "%s: %d, not %d", v.name, status_of(r),
                   v.status);
     if (r == 0)
         assert_measurements(&v, &b);
     else
         batches_assert_reset(&b);
+    if (r && !refused)
+        assert_error(&v, r, &at);
     delta_state_free(state);
     json_object_put(v.all);
 }
@@ -204,8 +232,9 @@ static void refuse_prefixes(enum media_form form, struct span body)
 {
     for (size_t n = 0; n < body.n; n++) {
         CLEANUP(batch_done) struct batch b;
+        struct err_at at;
         batch_init(&b, &batch_limits_default);
-        ck_assert_int_gt(decode(form, span_of(body.data, n), NULL, &b), 0);
+        ck_assert_int_gt(decode(form, span_of(body.data, n), NULL, &b, &at), 0);
         batches_assert_reset(&b);
     }
 }
