@@ -341,7 +341,8 @@ static uint64_t predicted(const struct delta_active *active, struct delta_predic
 static int take_edits(struct delta_decoding *g, struct delta_part *part,
                       struct delta_source *s, size_t *ret_n)
 {
-    struct delta_active *active = g->d->active + part->first_active;
+    struct delta_active *active =
+        part->n_active > 0 ? &g->d->active[part->first_active] : NULL;
     struct shape_edit *edits = g->d->edits;
     struct span changes = g->d->message.stream_spans[DELTA_CHANGES];
     const uint8_t *end = changes.n > 0 ? changes.data + changes.n : changes.data;
