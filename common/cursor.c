@@ -9,7 +9,7 @@ void cursor_init(struct cursor *c, struct span input)
         .start = input.data,
         .at = input.data,
         .end = input.n ? input.data + input.n : input.data,
-        .why = {.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN},
+        .why = ERR_AT_NOWHERE,
     };
 }
 

@@ -243,8 +243,7 @@ int delta_decoder_run(struct delta_decoder *d, struct delta_state *s, struct bat
 
     if (!alone && (!s || !delta_state_fits(s, place))) {
         if (reterr_at)
-            *reterr_at =
-                (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
+            *reterr_at = ERR_AT_NOWHERE;
         return E_CONFLICT;
     }
     if (!g.state->sources.at)

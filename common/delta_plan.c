@@ -11,23 +11,22 @@
 #include <stdlib.h>
 
 #define ENDS(name) name " ends too early"
-#define GOES_ON(name) name " is longer than what the groups read of it"
+#define TEXTS(name)                                                                      \
+    {                                                                                    \
+        ENDS(name), name " is longer than what the groups read of it"                    \
+    }
 
-static const char *const ends[DELTA_STREAMS] = {
-    [DELTA_SHAPES] = ENDS(WIRE_DELTA_SHAPES),
-    [DELTA_BASE_VALUES] = ENDS(WIRE_DELTA_BASE_VALUES),
-    [DELTA_PREDICTOR_LISTS] = ENDS(WIRE_DELTA_PREDICTORS),
-    [DELTA_BITMAPS] = ENDS(WIRE_DELTA_BITMAPS),
-    [DELTA_CHANGES] = ENDS(WIRE_DELTA_CHANGES),
-    [DELTA_RAW_TEXTS] = ENDS(WIRE_DELTA_RAW),
-};
-static const char *const goes_on[DELTA_STREAMS] = {
-    [DELTA_SHAPES] = GOES_ON(WIRE_DELTA_SHAPES),
-    [DELTA_BASE_VALUES] = GOES_ON(WIRE_DELTA_BASE_VALUES),
-    [DELTA_PREDICTOR_LISTS] = GOES_ON(WIRE_DELTA_PREDICTORS),
-    [DELTA_BITMAPS] = GOES_ON(WIRE_DELTA_BITMAPS),
-    [DELTA_CHANGES] = GOES_ON(WIRE_DELTA_CHANGES),
-    [DELTA_RAW_TEXTS] = GOES_ON(WIRE_DELTA_RAW),
+/* What is wrong with a stream that is too short, or too long. */
+static const struct stream_texts {
+    const char *ends;
+    const char *goes_on;
+} texts[DELTA_STREAMS] = {
+    [DELTA_SHAPES] = TEXTS(WIRE_DELTA_SHAPES),
+    [DELTA_BASE_VALUES] = TEXTS(WIRE_DELTA_BASE_VALUES),
+    [DELTA_PREDICTOR_LISTS] = TEXTS(WIRE_DELTA_PREDICTORS),
+    [DELTA_BITMAPS] = TEXTS(WIRE_DELTA_BITMAPS),
+    [DELTA_CHANGES] = TEXTS(WIRE_DELTA_CHANGES),
+    [DELTA_RAW_TEXTS] = TEXTS(WIRE_DELTA_RAW),
 };
 
 /* Planning: cursors over the streams, the first failure of any of which is told. */
@@ -59,6 +58,11 @@ static bool check(struct planning *p, const struct cursor *c, const char *ended)
         refuse(p, c->r, c->r == E_TRUNCATED ? ended : c->why.what,
                c->start ? c->start + c->why.offset : NULL);
     return p->r == 0;
+}
+
+static bool check_stream(struct planning *p, enum delta_stream stream)
+{
+    return check(p, &p->streams[stream], texts[stream].ends);
 }
 
 static void plan_times(struct planning *p)
@@ -200,7 +204,7 @@ static void plan_raw(struct planning *p, struct delta_part *part)
     part->raw = c->at;
     for (size_t i = 0; i < part->n_samples && c->r == 0; i++)
         (void)cursor_bytes(c, varint_take(c));
-    (void)check(p, c, ends[DELTA_RAW_TEXTS]);
+    (void)check_stream(p, DELTA_RAW_TEXTS);
 }
 
 static void plan_shape(struct planning *p, struct delta_part *part)
@@ -210,7 +214,7 @@ static void plan_shape(struct planning *p, struct delta_part *part)
     struct cursor code;
 
     part->shape = cursor_bytes(c, varint_take(c));
-    if (!check(p, c, ends[DELTA_SHAPES]))
+    if (!check_stream(p, DELTA_SHAPES))
         return;
     cursor_init(&code, part->shape);
     shape_code_measure(&code, m->limits.bytes - m->least_text, &part->size);
@@ -223,7 +227,7 @@ static void plan_shape(struct planning *p, struct delta_part *part)
     part->base_values = c->at;
     for (size_t i = 0; i < part->size.columns && c->r == 0; i++)
         (void)varint_take(c);
-    (void)check(p, c, ends[DELTA_BASE_VALUES]);
+    (void)check_stream(p, DELTA_BASE_VALUES);
 }
 
 void delta_plan_predictor(struct cursor *c, size_t n_columns, uint64_t *before,
@@ -267,7 +271,7 @@ static void plan_predictors(struct planning *p, struct delta_part *part)
     for (uint64_t i = 0; i < part->n_predictors && c->r == 0; i++)
         delta_plan_predictor(c, part->size.columns, &before, &predictor);
     part->predictors = span_of(start, (size_t)(c->at - start));
-    (void)check(p, c, ends[DELTA_PREDICTOR_LISTS]);
+    (void)check_stream(p, DELTA_PREDICTOR_LISTS);
 }
 
 /* Passes over @n varints. They are checked when they are read. */
@@ -276,7 +280,7 @@ static void skip_varints(struct cursor *c, size_t n)
     while (n > 0 && c->at < c->end)
         n -= *c->at++ < 0x80;
     if (n > 0)
-        cursor_fail(c, E_TRUNCATED, ends[DELTA_CHANGES]);
+        cursor_fail(c, E_TRUNCATED, texts[DELTA_CHANGES].ends);
 }
 
 static void plan_changes(struct planning *p, struct delta_part *part)
@@ -289,17 +293,17 @@ static void plan_changes(struct planning *p, struct delta_part *part)
     if (part->n_coded == 0)
         return;
     part->columns = cursor_bytes(bitmaps, (part->size.columns + 7) / 8).data;
-    if (!check(p, bitmaps, ends[DELTA_BITMAPS]))
+    if (!check_stream(p, DELTA_BITMAPS))
         return;
     size_t n = count_bits(p, part->columns, part->size.columns);
     part->samples = cursor_bytes(bitmaps, (uint64_t)n * width).data;
-    if (!check(p, bitmaps, ends[DELTA_BITMAPS]))
+    if (!check_stream(p, DELTA_BITMAPS))
         return;
     for (size_t i = 0; i < n && p->r == 0; i++)
         n_changes += count_bits(p, part->samples + i * width, part->n_coded);
     part->changes = changes->at;
     skip_varints(changes, n_changes);
-    (void)check(p, changes, ends[DELTA_CHANGES]);
+    (void)check_stream(p, DELTA_CHANGES);
 }
 
 static void plan_part(struct planning *p, struct delta_part *part, struct span ticks)
@@ -419,7 +423,7 @@ int delta_plan_make(struct delta_message *m, const struct delta_state *s,
         plan_groups(&p);
     for (size_t i = 0; i < DELTA_STREAMS && p.r == 0; i++)
         if (cursor_left(&p.streams[i]) > 0)
-            refuse(&p, E_MALFORMED, goes_on[i], p.streams[i].at);
+            refuse(&p, E_MALFORMED, texts[i].goes_on, p.streams[i].at);
     if (p.r && reterr_at)
         *reterr_at = (struct err_at){
             .what = p.what,

@@ -44,6 +44,8 @@ struct err_at {
     bool in_group; /* or of the group of a delta message */
 };
 
+#define ERR_AT_NOWHERE ((struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN})
+
 /**
  * err_text() - the one table of texts for results
  * @r: any result: 0, a fault or a verdict

@@ -167,7 +167,7 @@ int ingest_read(struct ingest *i, struct scratch *s, struct span body,
     uint64_t start_ns = clock_boot_ns();
     struct span decoded;
 
-    *reterr_at = (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
+    *reterr_at = ERR_AT_NOWHERE;
     int r = scratch_inflate(s, i->coding, body, &s->decoded, &decoded, reterr_at);
     if (r == 0 && i->form == MEDIA_DELTA)
         r = open_delta(i, s, decoded, reterr_at);
@@ -317,7 +317,7 @@ static int decode_delta(struct ingest *i, struct scratch *s, uint64_t now_ns)
         return r;
     bool kept = i->chain != NULL || !place->chained;
 
-    i->at = (struct err_at){.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
+    i->at = ERR_AT_NOWHERE;
     r = delta_decoder_run(s->delta, i->chain ? chain_state(i->chain) : NULL, &s->batch,
                           &i->at);
     i->has_at = r > 0 && r != E_CONFLICT;

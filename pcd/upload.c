@@ -235,7 +235,7 @@ static void refuse_decode(struct upload *u, int r, const struct err_at *at)
 static void answer_ping(struct upload *u)
 {
     CLEANUP(buf_done) struct buf inflated;
-    struct err_at at = {.offset = ERR_AT_UNKNOWN, .item = ERR_AT_UNKNOWN};
+    struct err_at at = ERR_AT_NOWHERE;
     struct span text;
     struct ping ping;
 

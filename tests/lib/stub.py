@@ -10,13 +10,11 @@ that builds on what the Stub doesn't have gets 409 without being asked for.
 import copy
 import gzip
 import json
-import os
 import socket
-import sys
 import threading
 import time
 
-from e2e import SOURCE, wait_for
+from e2e import wait_for
 
 DELTA = "application/vnd.perfcollector.delta+msgpack"
 ACCEPT = {"Accept-Post": "application/json, application/msgpack, " + DELTA,
@@ -40,9 +38,7 @@ def unpack_msgpack(data):
 
 
 def delta_decoder():
-    """The decoder that the protocol shows as an example."""
-    sys.path.append(os.path.join(SOURCE, "proto", "examples"))
-    import decode_delta  # only those who are sent delta need it
+    from proto_vectors import decode_delta  # only those who are sent delta need it
     return decode_delta
 
 

@@ -48,7 +48,7 @@ static inline int delta_chain_decode(struct delta_chain *c, struct span body,
     CLEANUP(bytes_drop) struct span exact = suite_exact(body);
 
     batch_reset(&c->out);
-    *at = (struct err_at){NULL, ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
+    *at = ERR_AT_NOWHERE;
     int r = delta_decoder_open(c->decoder, exact, &c->out.limits, ret_head, at);
     if (r == 0)
         r = delta_decoder_run(c->decoder, c->state, &c->out, at);

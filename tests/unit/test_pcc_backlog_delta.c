@@ -184,6 +184,14 @@ static void stored(void)
     backlog_stored(backlog, false);
 }
 
+/* A batch that is sent as the next of the chain, and stored. */
+static void deliver(uint64_t from, uint64_t ticks, uint64_t number)
+{
+    add(from, ticks);
+    (void)send_chained(from, ticks, from, number);
+    stored();
+}
+
 START_TEST(first_batch_is_a_snapshot_and_others_build_on_it)
 {
     uint64_t snapshot = 0;
@@ -227,9 +235,7 @@ START_TEST(replay_makes_the_next_batch_a_snapshot)
     add(0, 2);
     (void)send_chained(0, 2, 0, 0);
     backlog_stored(backlog, true);
-    add(2, 2);
-    (void)send_chained(2, 2, 2, 0);
-    stored();
+    deliver(2, 2, 0);
     add(4, 2);
     (void)send_chained(4, 2, 4, 1);
 }
@@ -283,9 +289,7 @@ END_TEST
 
 START_TEST(rejected_batch_makes_the_next_one_a_snapshot)
 {
-    add(0, 2);
-    (void)send_chained(0, 2, 0, 0);
-    stored();
+    deliver(0, 2, 0);
     add(2, 2);
     (void)begin();
     backlog_give_back(backlog);
@@ -297,9 +301,7 @@ END_TEST
 
 START_TEST(halves_stand_alone_and_the_next_batch_is_a_snapshot)
 {
-    add(0, 1);
-    (void)send_chained(0, 1, 0, 0);
-    stored();
+    deliver(0, 1, 0);
     add(1, 5);
     (void)begin();
     backlog_give_back(backlog);
@@ -431,9 +433,7 @@ static void assert_nothing_lost(void)
 
 START_TEST(next_of_the_chain_holds_as_many_subsystems_as_a_state)
 {
-    add(0, 1);
-    (void)send_chained(0, 1, 0, 0);
-    stored();
+    deliver(0, 1, 0);
     add_wide(1, 1, NAMES_MAX);
     struct backlog_post post = begin();
     receive(&post);
@@ -446,9 +446,7 @@ END_TEST
 
 START_TEST(batch_of_more_subsystems_goes_in_another_form_and_the_chain_begins_anew)
 {
-    add(0, 1);
-    (void)send_chained(0, 1, 0, 0);
-    stored();
+    deliver(0, 1, 0);
     for (uint64_t t = 1; t < 3; t++) {
         add_wide(t, 1, TOO_MANY);
         send_wide(MEDIA_MSGPACK, t, 1);
@@ -456,9 +454,7 @@ START_TEST(batch_of_more_subsystems_goes_in_another_form_and_the_chain_begins_an
         send_wide(MEDIA_MSGPACK, t, 1);
         stored();
     }
-    add(3, 1);
-    (void)send_chained(3, 1, 3, 0);
-    stored();
+    deliver(3, 1, 0);
     add(4, 1);
     (void)send_chained(4, 1, 4, 1);
     assert_nothing_lost();

@@ -203,7 +203,7 @@ START_TEST(a_vector_gives_what_it_says)
     enum media_form form = MEDIA_JSON;
     enum coding coding = CODING_IDENTITY;
     struct delta_state *state;
-    struct err_at at = {NULL, ERR_AT_UNKNOWN, ERR_AT_UNKNOWN};
+    struct err_at at = ERR_AT_NOWHERE;
 
     buf_init(&inflated, LIMIT_DECODED_BYTES);
     batch_init(&b, &batch_limits_default);

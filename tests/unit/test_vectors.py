@@ -3,25 +3,14 @@
 """The example decoder of deltas on the vectors and on the example of proto/README.md, and
 the vectors themselves: they are as make.py makes them."""
 
-import glob
 import gzip
-import json
 import os
 import re
 import subprocess
 import sys
 
-from e2e import SOURCE, run
-
-PROTO = os.path.join(SOURCE, "proto")
-sys.path.insert(0, os.path.join(PROTO, "examples"))
-import decode_delta  # noqa: E402  (found only now)
-
-
-def vectors():
-    for path in sorted(glob.glob(os.path.join(PROTO, "vectors", "*.json"))):
-        with open(path, encoding="utf-8") as f:
-            yield json.load(f)
+from e2e import run
+from proto_vectors import PROTO, decode_delta, vectors
 
 
 def decoded(vector):
