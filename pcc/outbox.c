@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
-#define SLOTS 4u
-
 struct outbox {
-    struct outbox_slot slots[SLOTS];
+    struct outbox_slot slots[OUTBOX_SLOTS];
     struct outbox_slot *open; /* the sampler's alone */
     size_t n;                 /* what a batch is made for: measurements, */
     size_t bytes;             /* and their names and texts */
@@ -20,9 +18,9 @@ struct outbox {
     int wake_fd;
     pthread_mutex_t lock;
     /* guarded by lock, which is held for moves of pointers and small sums only */
-    struct outbox_slot *sealed[SLOTS]; /* oldest first */
+    struct outbox_slot *sealed[OUTBOX_SLOTS]; /* oldest first */
     size_t n_sealed;
-    struct outbox_slot *free[SLOTS];
+    struct outbox_slot *free[OUTBOX_SLOTS];
     size_t n_free;
     struct outbox_slot *taken; /* by the sender */
     struct gap_set gaps;
@@ -46,7 +44,7 @@ int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox 
     (void)locked;
     o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = o->wake_fd < 0 ? -errno : 0;
-    for (size_t i = 0; i < SLOTS && r == 0; i++) {
+    for (size_t i = 0; i < OUTBOX_SLOTS && r == 0; i++) {
         batch_init(&o->slots[i].batch, &batch_limits_default);
         r = outbox_reserve(o, &o->slots[i].batch);
         o->free[o->n_free++] = &o->slots[i];
@@ -64,7 +62,7 @@ void outbox_free(struct outbox *o)
 {
     if (!o)
         return;
-    for (size_t i = 0; i < SLOTS; i++)
+    for (size_t i = 0; i < OUTBOX_SLOTS; i++)
         batch_done(&o->slots[i].batch);
     io_close(&o->wake_fd);
     (void)pthread_mutex_destroy(&o->lock); /* nobody holds it: both threads have ended */

@@ -3,15 +3,22 @@
 
 /*
  * The way of batches from the sampler to the sender, who may block for as long as it
- * likes: the sampler never waits for it. A few batches are allocated ahead; one is open
+ * likes: the sampler never waits for it. Some batches are allocated ahead; one is open
  * and belongs to the sampler, at most one is out with the sender, the rest are sealed or
  * free. When the sampler needs a batch and none is free, the oldest sealed one is
  * recycled, counted, and becomes a gap.
+ *
+ * Batches used last are used again first: one that was never needed is address space that
+ * no page stands behind.
  */
 
 #include "common/measurement.h"
 #include "pcc/counters.h"
 #include "pcc/gaps.h"
+
+/* At ticks of 10 ms and 5 sources in batches of 100 these last 2.8 s, in which a sender
+ * that waits for a slow disk to sync comes back. */
+#define OUTBOX_SLOTS 16u
 
 struct outbox;
 
