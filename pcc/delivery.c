@@ -48,15 +48,25 @@ struct delivery {
     uint64_t not_before_ns; /* boot clock */
     bool in_trouble;        /* the last answer was none that we like, */
     unsigned trouble;       /* but one with this status, and that was logged */
+    bool key_untried;       /* no request has shown the key yet */
     char key[APIKEY_MAX + 1];
 };
 
+/* Return: 0; as apikey_read(), and the key is what it was. */
 static int load_key(struct delivery *d)
 {
+    char old[sizeof d->key];
+    int r = 0;
+
+    memcpy(old, d->key, sizeof old);
     if (!*d->conf->apikey)
-        return apikey_read(d->conf->apikey_file, d->key);
-    memcpy(d->key, d->conf->apikey, strlen(d->conf->apikey) + 1);
-    return 0;
+        r = apikey_read(d->conf->apikey_file, d->key);
+    else
+        memcpy(d->key, d->conf->apikey, strlen(d->conf->apikey) + 1);
+    if (strcmp(old, d->key) != 0)
+        d->key_untried = true;
+    explicit_bzero(old, sizeof old);
+    return r;
 }
 
 int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
@@ -104,6 +114,7 @@ void delivery_free(struct delivery *d)
     http_free(d->http);
     backlog_free(d->backlog);
     buf_done(&d->ping);
+    explicit_bzero(d->key, sizeof d->key);
     free(d);
 }
 
@@ -162,18 +173,24 @@ static void wait_as_told(struct delivery *d, const struct http_answer *a, const 
         back_off(d, a->status, why, now_ns);
 }
 
-/* With a new key it is worth trying soon; with the old one only somebody's hand helps. */
+/* Return: can the key be read? */
+static bool reread_key(struct delivery *d)
+{
+    int r = load_key(d);
+
+    if (r)
+        log_event(LOG_WARNING, "key_unreadable", LOG_STR("file", d->conf->apikey_file),
+                  LOG_STR("error", apikey_text(r)));
+    return r == 0;
+}
+
+/* With a new key it is worth trying soon; with the old one only somebody's hand helps. It
+ * is new also where it came while the request was on its way with the old one. */
 static void settle_denied(struct delivery *d, const struct http_answer *a,
                           const char *why, uint64_t now_ns)
 {
-    char old[sizeof d->key];
-
-    memcpy(old, d->key, sizeof old);
-    int r = load_key(d);
-    if (r)
-        log_event(LOG_WARNING, "key_unreadable", LOG_STR("file", d->conf->apikey_file),
-                  LOG_RESULT("error", r));
-    if (strcmp(old, d->key) != 0)
+    (void)reread_key(d);
+    if (d->key_untried)
         back_off(d, a->status, why, now_ns);
     else
         wait_before_next(d, a->status, why, now_ns,
@@ -330,10 +347,12 @@ static int start_post(struct delivery *d, uint64_t now_ns)
         backlog_trace(d->backlog, &d->post);
     }
     r = http_start(d->http, &request);
-    if (r)
+    if (r) {
         backlog_give_back(d->backlog);
-    else
+    } else {
         d->counters->bytes_sent += d->post.body.n;
+        d->key_untried = false;
+    }
     return r;
 }
 
@@ -381,6 +400,18 @@ void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_n
     if (d->stage == STAGE_IDLE && work_is_waiting(d) && d->not_before_ns < until_ns)
         until_ns = d->not_before_ns;
     http_wait(d->http, fd, until_ns > now_ns ? until_ns - now_ns : 0);
+}
+
+void delivery_reload_key(struct delivery *d, uint64_t now_ns)
+{
+    bool refused = d->in_trouble && (d->trouble == 401 || d->trouble == 403);
+
+    if (!reread_key(d))
+        return;
+    log_event(LOG_INFO, "key_read", LOG_STR("file", d->conf->apikey_file),
+              LOG_STR("key", d->key_untried ? "not tried yet" : "as before"));
+    if (d->key_untried && refused && d->not_before_ns > now_ns)
+        d->not_before_ns = now_ns;
 }
 
 void delivery_hurry(struct delivery *d, uint64_t now_ns)

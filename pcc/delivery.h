@@ -40,6 +40,14 @@ void delivery_step(struct delivery *d, uint64_t now_ns);
 /* Waits until there is something to do, @fd is readable, or @until_ns has come. */
 void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_ns);
 
+/**
+ * delivery_reload_key() - read the key file again, for somebody says that it changed
+ *
+ * What waits because the server refused the key goes on at once with a new one. Logs what
+ * came of it; a file that can't be used keeps the old key.
+ */
+void delivery_reload_key(struct delivery *d, uint64_t now_ns);
+
 /* The end is near: what is waiting for its time is sent now. */
 void delivery_hurry(struct delivery *d, uint64_t now_ns);
 

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "common/version.h"
+#include "pcc/apikey.h"
 #include "pcc/options.h"
 #include "pcc/sampler.h"
 #include "pcc/sender.h"
@@ -96,7 +97,7 @@ static int start_delivery(struct program *p)
                   LOG_STR("what", "any server is trusted with the key and the data"));
     int r = delivery_new(&p->conf, p->outbox, &p->counters, &p->delivery);
     if (r)
-        log_event(LOG_ERROR, "start_failed", LOG_RESULT("error", r),
+        log_event(LOG_ERROR, "start_failed", LOG_STR("error", apikey_text(r)),
                   LOG_STR("apikey_file", p->conf.apikey_file));
     return r;
 }
@@ -165,9 +166,19 @@ static void free_parts(struct program *p)
         curl_global_cleanup();
 }
 
-/* Waits for a signal that ends the program, or for its time to be over. */
-static void wait_for_end(const sigset_t *signals, uint64_t duration_ns)
+static void reload_key(const struct program *p)
 {
+    if (p->delivery && !*p->conf.apikey)
+        sender_reload(p->sender);
+    else
+        log_event(LOG_INFO, "signal_ignored", LOG_STR("signal", "SIGHUP"),
+                  LOG_STR("reason", "there is no key file to read again"));
+}
+
+/* Waits for a signal that ends the program, or for its time to be over. */
+static void wait_for_end(const struct program *p, const sigset_t *signals)
+{
+    uint64_t duration_ns = p->conf.duration_ns;
     uint64_t end_ns = duration_ns ? clock_boot_ns() + duration_ns : UINT64_MAX;
 
     for (uint64_t now_ns = clock_boot_ns(); now_ns < end_ns; now_ns = clock_boot_ns()) {
@@ -180,7 +191,7 @@ static void wait_for_end(const sigset_t *signals, uint64_t duration_ns)
         if (signal == SIGTERM || signal == SIGINT)
             return;
         if (signal == SIGHUP)
-            log_event(LOG_INFO, "signal_ignored", LOG_STR("signal", "SIGHUP"));
+            reload_key(p);
     }
 }
 
@@ -233,7 +244,7 @@ static int run(struct program *p)
                   LOG_STR("mode", p->conf.mode == PCC_LOCAL ? "local" : "trickle"),
                   LOG_STR("identifier", p->conf.identifier),
                   LOG_MS("frequency_ms", p->conf.frequency_ns));
-        wait_for_end(&signals, p->conf.duration_ns);
+        wait_for_end(p, &signals);
     }
     int status = stop(p);
     free_parts(p);

@@ -53,7 +53,8 @@ static const struct opt pcc_opts[] = {
      .type = OPT_STRING,
      .at = AT(apikey_file),
      .dflt = "",
-     .help = "a file whose first line is the key; read again when it is refused"},
+     .help = "a file whose first line is the key; read again when it is refused and on "
+             "SIGHUP"},
     {.name = "identifier",
      .type = OPT_STRING,
      .at = AT(identifier),

@@ -65,7 +65,7 @@ PC_MUST_CHECK int outbox_seal(struct outbox *o, enum outbox_seal how);
  * is OUTBOX_WAIT: those that can't be had now stay for the next call. */
 void outbox_collect_gaps(struct outbox *o, enum outbox_seal how, struct gap_set *to);
 
-/* Thread: sampler. Wakes the sender, as if a batch had been sealed. */
+/* Any thread. Wakes the sender, as if a batch had been sealed. */
 void outbox_wake(struct outbox *o);
 
 /* Thread: sender. The oldest sealed batch, or NULL. The one before must be back. */

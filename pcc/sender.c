@@ -16,6 +16,7 @@ struct sender {
     struct sender_parts parts;
     pthread_t thread;
     _Atomic bool stopping;
+    _Atomic bool reloads;
     uint64_t within_ns;   /* written before stopping */
     uint64_t deadline_ns; /* boot clock; 0 while not stopping */
     uint64_t unsent;      /* at the end */
@@ -119,6 +120,10 @@ static void *sender_run(void *arg)
         if (stopping)
             begin_to_stop(s, now_ns);
         outbox_clear(s->parts.outbox);
+        if (s->reloads && s->parts.delivery) {
+            s->reloads = false;
+            delivery_reload_key(s->parts.delivery, now_ns);
+        }
         drain(s, now_ns);
         report(s, now_ns);
         if (s->parts.delivery)
@@ -147,6 +152,14 @@ int sender_start(const struct sender_parts *parts, struct sender **ret)
     (void)pthread_setname_np(s->thread, "pcc-sender");
     *ret = s;
     return 0;
+}
+
+void sender_reload(struct sender *s)
+{
+    if (!s)
+        return;
+    s->reloads = true;
+    outbox_wake(s->parts.outbox);
 }
 
 uint64_t sender_stop(struct sender *s, uint64_t within_ns)

@@ -26,6 +26,9 @@ struct sender_parts {
 /* Starts the thread. Return: 0, and gives *ret for sender_stop(); -ENOMEM; -errno. */
 PC_MUST_CHECK int sender_start(const struct sender_parts *parts, struct sender **ret);
 
+/* Has the thread read its key file again (delivery.h). From any thread; takes NULL. */
+void sender_reload(struct sender *s);
+
 /**
  * sender_stop() - deliver what is sealed, then end the thread and free the sender
  * @within_ns: how long to wait for the server at most

@@ -4,6 +4,7 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -271,6 +272,55 @@ def test_a_refused_key_is_read_again_and_the_batch_kept():
         wait_for("the right key", lambda: stub.stored, 30)
         finish(pcc, stub)
         assert "wrong-key" not in pcc.log and "right-key" not in pcc.log
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def test_a_key_file_is_read_again_on_sighup():
+    path = os.path.join(folder(), "key")
+    write(path, "first-key\n")
+    stub = Stub()
+    pcc = start(stub, APIKEY=None, APIKEY_FILE=path)
+    stub.wait_requests(2)
+    write(path, "second-key\nand what else there may be\n")
+    pcc.process.send_signal(signal.SIGHUP)
+    wait_for("the second key",
+             lambda: stub.requests[-1].headers.get("apikey") == "second-key")
+    for bad, why in (("", "no key"), ("two words", "no key"),
+                     ("sha256:" + "0f" * 32, "what a server keeps")):
+        write(path, bad)
+        pcc.process.send_signal(signal.SIGHUP)
+        pcc.wait_line(f"event=key_unreadable.*{why}")
+        pcc.lines.clear()
+    seen = len(stub.requests)
+    wait_for("more batches", lambda: len(stub.requests) > seen + 1)
+    assert {r.headers["apikey"] for r in stub.requests[seen:]} == {"second-key"}
+    assert len({r.connection for r in stub.requests}) == 1
+    finish(pcc, stub)
+    assert "second-key" not in pcc.log
+
+
+def test_a_new_key_ends_the_wait_after_a_refusal():
+    path = os.path.join(folder(), "key")
+    write(path, "old-key\n")
+
+    def answer(request):
+        right = request.headers["apikey"] == "new-key"
+        return Answer(status=200 if right else 401,
+                      error=None if right else "no such key").render(request)
+    stub = Stub(default=answer)
+    pcc = start(stub, APIKEY=None, APIKEY_FILE=path)
+    pcc.wait_line("event=delivery_failed status=401")
+    pcc.process.send_signal(signal.SIGHUP)  # with the old one nothing is tried
+    pcc.wait_line("event=key_read .*as before")
+    assert len(stub.requests) == 1
+    write(path, "new-key\n")
+    pcc.process.send_signal(signal.SIGHUP)
+    wait_for("a batch stored", lambda: stub.stored, 5)
+    finish(pcc, stub)
 
 
 def test_a_key_that_stays_wrong_is_not_tried_often():
