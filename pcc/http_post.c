@@ -26,6 +26,7 @@
 
 struct http {
     struct http_conf conf;
+    CURLSH *share; /* of TLS sessions, which outlive the handles */
     CURLM *multi;
     CURL *easy;
     char url[URL_MAX];
@@ -79,6 +80,7 @@ static CURLcode set_tls(CURL *easy, const struct http_conf *conf)
 {
     CURLcode r = CURLE_OK;
 
+    SET_LONG(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2); /* or later: RFC 8996 */
     if (*conf->tls_ca)
         SET(CURLOPT_CAINFO, conf->tls_ca);
     if (*conf->tls_cert)
@@ -96,6 +98,7 @@ static CURLcode set_options(CURL *easy, struct http *h)
 {
     CURLcode r = set_tls(easy, &h->conf);
 
+    SET(CURLOPT_SHARE, h->share);
     SET_LONG(CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROTOCOLS_STR, "http,https");
     SET_LONG(CURLOPT_NOSIGNAL, 1);
@@ -161,6 +164,14 @@ int http_new(const struct http_conf *conf, struct http **ret)
     if (!h)
         return -ENOMEM;
     h->conf = *conf;
+    /* One thread uses it: it needs no locks. */
+    h->share = curl_share_init();
+    if (!h->share || curl_share_setopt(h->share, CURLSHOPT_SHARE,
+                                       CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK) {
+        (void)curl_share_cleanup(h->share);
+        free(h);
+        return -ENOMEM;
+    }
     buf_init(&h->body, LIMIT_ANSWER_BYTES);
     *ret = h;
     return 0;
@@ -171,6 +182,7 @@ void http_free(struct http *h)
     if (!h)
         return;
     throw_away(h);
+    (void)curl_share_cleanup(h->share); /* no handle uses it any more */
     buf_done(&h->body);
     free(h);
 }

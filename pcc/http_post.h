@@ -4,8 +4,9 @@
 /*
  * POSTs over one connection that stays open: one request at a time, driven without
  * blocking, so that its thread can go on with other work while it waits. One libcurl
- * handle, thrown away after any failure of the transport. Redirects are not followed;
- * answers are read up to a limit.
+ * handle, thrown away after any failure of the transport; TLS sessions outlive it, so
+ * that a server that resumes them has less to do. Redirects are not followed; answers are
+ * read up to a limit.
  *
  * Thread: sender.
  */

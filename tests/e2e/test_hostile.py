@@ -9,7 +9,6 @@ import os
 import random
 import re
 import socket
-import ssl
 import struct
 import sys
 import threading
@@ -17,9 +16,9 @@ import time
 import zlib
 
 import msgpack
-from e2e import KEY, PATIENCE, Pcd, Wire, folder, keyed, line, lines, measurements, run, \
+from certs import Authority
+from e2e import KEY, PATIENCE, Pcd, Wire, keyed, line, lines, measurements, run, \
     wait_for
-from test_trickle import make_tls
 
 MIB = 1 << 20
 BATCH = {"identifier": "neighbour", "measurements": measurements(3)}
@@ -319,12 +318,10 @@ def test_pipelined_requests_are_answered_in_order():
 
 
 def test_over_tls_too():
-    path = folder()
-    make_tls(path)
-    context = ssl.create_default_context(cafile=os.path.join(path, "ca.pem"))
-    with under_attack({"gone": LINE * 10}, context, GATHER="50ms", IDLE_TIMEOUT="3s",
-                      TLS_CERT=os.path.join(path, "server.pem"),
-                      TLS_KEY=os.path.join(path, "server.key")) as pcd:
+    authority = Authority()
+    certificate, key = authority.issue("server")
+    with under_attack({"gone": LINE * 10}, authority.client(), GATHER="50ms",
+                      IDLE_TIMEOUT="3s", TLS_CERT=certificate, TLS_KEY=key) as pcd:
         plain = [socket.create_connection((pcd.host, pcd.port)) for _ in range(40)]
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
         for i, bare in enumerate(plain):

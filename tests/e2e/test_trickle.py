@@ -4,9 +4,9 @@
 
 import json
 import os
-import subprocess
 import sys
 
+from certs import Authority
 from e2e import Pcc, Pcd, folder, run, wait_for
 
 
@@ -51,27 +51,12 @@ def test_many_batches_go_over_one_connection():
     assert pcd.stop() == 0
 
 
-def make_tls(path):
-    """A throw-away CA and a server certificate for 127.0.0.1."""
-    def openssl(*args):
-        subprocess.run(["openssl", *args], check=True, cwd=path, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-            "-subj", "/CN=test CA")
-    openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=pcd")
-    with open(os.path.join(path, "ext"), "w") as f:
-        f.write("subjectAltName=IP:127.0.0.1\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-out", "server.pem", "-days", "2", "-extfile", "ext")
-
-
 def test_tls_with_a_ca_of_our_own():
-    tls = folder()
-    make_tls(tls)
-    pcd = Pcd(TLS_CERT=os.path.join(tls, "server.pem"), TLS_KEY=os.path.join(tls, "server.key"))
+    authority = Authority()
+    certificate, key = authority.issue("server")
+    pcd = Pcd(TLS_CERT=certificate, TLS_KEY=key)
     pcd.url = pcd.url.replace("http:", "https:")
-    sample_and_compare(pcd, TLS_CA=os.path.join(tls, "ca.pem"))
+    sample_and_compare(pcd, TLS_CA=authority.ca)
 
     # Without the CA nothing is sent, and pcc says how much was lost.
     pcc = Pcc(pcd, FREQUENCY="50ms", DURATION="300ms", IDENTIFIER="stranger")
