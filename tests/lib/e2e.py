@@ -152,7 +152,7 @@ class Program:
 class Pcd(Program):
     """A pcd on a free port of loopback, with a home of its own that outlives it."""
 
-    def __init__(self, home=None, key=KEY, port=0, wait=True, **options):
+    def __init__(self, home=None, key=KEY, port=0, wait=True, environment=None, **options):
         self.home = home or folder()
         self.key = key
         self.data = os.path.join(self.home, "data")
@@ -163,7 +163,8 @@ class Pcd(Program):
                 f.write(key + "\n")
         options = {"LISTEN": f"127.0.0.1:{port}", "HOME": self.home,
                    "DISK_RESERVE": "1MiB", **options}
-        env = clean_environment(**{"PCD_" + k: v for k, v in options.items()})
+        env = clean_environment(**{"PCD_" + k: v for k, v in options.items()},
+                                **(environment or {}))
         super().__init__([PCD], env)
         if wait:
             address = self.wait_line(r"event=listening .*address=\"?([0-9.]+):(\d+)", 30)
@@ -277,7 +278,7 @@ class Wire:
 class Pcc(Program):
     """A pcc that trickles to a pcd, or works in local mode where there is none."""
 
-    def __init__(self, pcd=None, key=KEY, **options):
+    def __init__(self, pcd=None, key=KEY, environment=None, **options):
         defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": ""}
         if pcd:
             defaults.update(MODE="trickle", SERVER_URL=getattr(pcd, "url", pcd),
@@ -286,7 +287,8 @@ class Pcc(Program):
             defaults.update(MODE="local", COLLECTION=os.path.join(folder(), "pcc.json"))
         defaults.update(options)
         self.options = {k: v for k, v in defaults.items() if v is not None}
-        env = clean_environment(**{"PCC_" + k: v for k, v in self.options.items()})
+        env = clean_environment(**{"PCC_" + k: v for k, v in self.options.items()},
+                                **(environment or {}))
         super().__init__([PCC], env)
 
     def taken(self):
