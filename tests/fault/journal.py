@@ -11,9 +11,8 @@ The model is what POSIX promises, and nothing that some filesystem does beside t
 - A file's sync says nothing of its name.
 - After a failed sync nobody knows what became of the bytes, and no later sync says more.
 
-    journal = Journal(path)
-    disk = Disk(base)                 what was there before: a folder, or nothing
-    for record in journal.records[:n]:
+    disk = Disk(base)               what was there before: a folder, or nothing
+    for record in read(path)[:n]:
         disk.apply(record)
     disk.write(folder, random.Random(seed))
 """
@@ -211,6 +210,15 @@ class Disk:
             self._node(path).pending.append(("size", record.offset, b""))
         else:
             self._sync(kind, self._node(path), choices)
+
+    def process_ended(self):
+        """The syncs that went on have no end in the journal; what was written stays."""
+        todo = [self.root]
+        while todo:
+            node = todo.pop()
+            node.syncs = []
+            if isinstance(node, Folder):
+                todo += [*node.live.values(), *node.durable.values()]
 
     def _sync(self, kind, node, choices):
         if node is None:
