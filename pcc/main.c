@@ -6,7 +6,9 @@
  */
 
 #include "common/clock.h"
+#include "common/confine.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/units.h"
 #include "common/version.h"
 #include "pcc/apikey.h"
@@ -30,6 +32,8 @@
 
 #define EXIT_USAGE 2
 #define FLUSH_MAX (10 * SEC)
+/* Its files may be read by others, as /proc can be, but not written. */
+#define UMASK 022
 /* Room in a batch beyond its limits, for the tick that passes them. */
 #define SPARE_MEASUREMENTS 32u
 #define SPARE_BYTES (256 * KIB)
@@ -44,6 +48,9 @@ struct program {
     struct delivery *delivery;
     struct sender *sender;
     struct sampler *sampler;
+    struct notify notify;
+    uint64_t points;   /* of the grid, as last seen, */
+    uint64_t moved_ns; /* and when they were seen to move (monotonic clock) */
 };
 
 /* Not made at every start: curl_version() asks each of curl's libraries, one of which
@@ -175,16 +182,29 @@ static void reload_key(const struct program *p)
                   LOG_STR("reason", "there is no key file to read again"));
 }
 
+/* Do ticks go on, or is their next one only some time away? */
+static bool is_sampling(struct program *p)
+{
+    uint64_t points = p->counters.ticks + p->counters.missed;
+    uint64_t now_ns = clock_monotonic_ns();
+
+    if (points != p->points)
+        p->moved_ns = now_ns;
+    p->points = points;
+    return now_ns - p->moved_ns <= 2 * p->conf.frequency_ns;
+}
+
 /* Waits for a signal that ends the program, or for its time to be over. */
-static void wait_for_end(const struct program *p, const sigset_t *signals)
+static void wait_for_end(struct program *p, const sigset_t *signals)
 {
     uint64_t duration_ns = p->conf.duration_ns;
     uint64_t end_ns = duration_ns ? clock_boot_ns() + duration_ns : UINT64_MAX;
+    /* A suspend doesn't count for sigtimedwait(2) but does for us: an hour at most. */
+    uint64_t pause_ns = notify_pause_ns(&p->notify);
+    uint64_t most_ns = pause_ns < HOUR ? pause_ns : HOUR;
 
     for (uint64_t now_ns = clock_boot_ns(); now_ns < end_ns; now_ns = clock_boot_ns()) {
-        /* A suspend doesn't count for sigtimedwait(2) but does for us: an hour at most.
-         */
-        uint64_t left_ns = end_ns - now_ns < HOUR ? end_ns - now_ns : HOUR;
+        uint64_t left_ns = end_ns - now_ns < most_ns ? end_ns - now_ns : most_ns;
         const struct timespec left = {.tv_sec = (time_t)(left_ns / SEC),
                                       .tv_nsec = (long)(left_ns % SEC)};
         int signal = sigtimedwait(signals, NULL, &left);
@@ -192,6 +212,8 @@ static void wait_for_end(const struct program *p, const sigset_t *signals)
             return;
         if (signal == SIGHUP)
             reload_key(p);
+        if (p->notify.watchdog_ns && is_sampling(p))
+            (void)notify_alive(&p->notify);
     }
 }
 
@@ -224,6 +246,30 @@ static int stop(struct program *p)
     return lost > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* What is done before anything is opened. It goes on where that fails: less safe, but
+ * measuring. */
+static void prepare(struct program *p)
+{
+    int r = confine(UMASK);
+
+    if (r)
+        log_event(LOG_WARNING, "not_confined", LOG_RESULT("error", r));
+    r = notify_init(&p->notify);
+    if (r)
+        log_event(LOG_WARNING, "manager_not_told", LOG_RESULT("error", r));
+}
+
+/* To who started it: the sampler samples. */
+static void announce(struct program *p)
+{
+    char each[UNITS_TEXT];
+
+    p->moved_ns = clock_monotonic_ns();
+    units_print_duration(p->conf.frequency_ns, each);
+    (void)notify_send(&p->notify, "READY=1\nSTATUS=a tick each %s, %s", each,
+                      p->conf.mode == PCC_LOCAL ? "to a collection" : "to the server");
+}
+
 static int run(struct program *p)
 {
     sigset_t signals;
@@ -238,15 +284,19 @@ static int run(struct program *p)
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)sigdelset(&signals, SIGPIPE);
 
+    prepare(p);
     int r = start(p);
     if (r == 0) {
         log_event(LOG_INFO, "started", LOG_STR("version", VERSION),
                   LOG_STR("mode", p->conf.mode == PCC_LOCAL ? "local" : "trickle"),
                   LOG_STR("identifier", p->conf.identifier),
                   LOG_MS("frequency_ms", p->conf.frequency_ns));
+        announce(p);
         wait_for_end(p, &signals);
     }
+    (void)notify_send(&p->notify, "STOPPING=1");
     int status = stop(p);
+    notify_done(&p->notify);
     free_parts(p);
     return r ? EXIT_FAILURE : status;
 }

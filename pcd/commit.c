@@ -50,6 +50,7 @@ struct commit {
     _Atomic uint64_t groups;
     _Atomic uint64_t syncs;
     _Atomic uint64_t sync_failures;
+    _Atomic bool disk_busy; /* the thread is in a call that waits for it */
     _Atomic bool log_failed;
     _Atomic bool beyond_help; /* no new log before a restart */
 };
@@ -147,7 +148,9 @@ static void accept_all(struct commit *c, struct job *jobs)
 static int begin_log(struct commit *c)
 {
     /* A number that failed is not used again: its file may not go away. */
+    c->disk_busy = true;
     int r = log_begin(c->conf.log_fd, c->next_number++, c->before, &c->log);
+    c->disk_busy = false;
 
     c->log_failed = r != 0;
     if (r == 0) {
@@ -202,7 +205,9 @@ static struct jobs place(struct commit *c, struct job *jobs)
 
     for (struct job *j = jobs, *next; j; j = next) {
         next = j->next;
+        c->disk_busy = true;
         int r = dayfile_get(c->conf.files, job_identifier(j), j->day, &j->file);
+        c->disk_busy = false;
         if (r) {
             refuse(c, j, verdict_of(r));
             continue;
@@ -217,7 +222,9 @@ static struct jobs place(struct commit *c, struct job *jobs)
 static int append(struct commit *c, struct job *jobs)
 {
     uint64_t from = c->log.length;
+    c->disk_busy = true;
     int r = log_append(&c->log, jobs);
+    c->disk_busy = false;
 
     if (r) {
         log_event(LOG_ERROR, "log_write_failed", LOG_RESULT("error", r));
@@ -232,7 +239,9 @@ static int append(struct commit *c, struct job *jobs)
 static int sync_log(struct commit *c)
 {
     uint64_t begun = clock_monotonic_ns();
+    c->disk_busy = true;
     int r = log_sync(&c->log);
+    c->disk_busy = false;
 
     c->syncs++;
     if (c->conf.observer.synced)
@@ -477,6 +486,7 @@ void commit_count(const struct commit *c, struct commit_counts *ret)
         .groups = c->groups,
         .syncs = c->syncs,
         .sync_failures = c->sync_failures,
+        .disk_busy = c->disk_busy,
         .log_failed = c->log_failed,
         .beyond_help = c->beyond_help,
     };

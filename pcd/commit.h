@@ -43,6 +43,7 @@ struct commit_counts {
     uint64_t groups;
     uint64_t syncs;
     uint64_t sync_failures;
+    bool disk_busy;   /* the thread waits for the disk */
     bool log_failed;  /* there is no log to write to */
     bool beyond_help; /* and none will be begun before a restart */
 };

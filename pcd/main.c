@@ -3,7 +3,9 @@
 /* pcd: start and stop order, and the signals in between. */
 
 #include "common/clock.h"
+#include "common/confine.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/units.h"
 #include "common/version.h"
 #include "pcd/auth.h"
@@ -15,6 +17,7 @@
 #include "pcd/store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <msgpack.h>
 #include <signal.h>
@@ -25,6 +28,11 @@
 
 #define EXIT_USAGE 2
 #define HOSTS_MAX 100000u
+/* What is stored is nobody else's. */
+#define UMASK 077
+/* While recovery goes on it says so each second, and asks for time until it next does. */
+#define RECOVERY_TELL_NS SEC
+#define RECOVERY_EXTEND_USEC (2 * MINUTE / USEC)
 
 /* Everything that lives as long as the program. */
 struct pcd {
@@ -38,6 +46,9 @@ struct pcd {
     struct chains *chains;
     struct service service;
     struct server *server;
+    struct notify notify;
+    uint64_t told_ns; /* when recovery last said that it goes on; 0: not yet */
+    uint64_t moved;   /* how far the committer was when last looked at */
 };
 
 static void complain(const char *what, const char *which, const char *why)
@@ -117,12 +128,27 @@ static void reload_keys(struct pcd *p)
 
 static void count_sync(void *arg, uint64_t duration_ns)
 {
-    stats_observe(arg, STATS_SYNC, duration_ns);
+    struct pcd *p = arg;
+
+    stats_observe(&p->stats, STATS_SYNC, duration_ns);
+}
+
+static void tell_of_recovery(void *arg)
+{
+    struct pcd *p = arg;
+    uint64_t now_ns = clock_monotonic_ns();
+
+    if (p->told_ns && now_ns - p->told_ns < RECOVERY_TELL_NS)
+        return;
+    p->told_ns = now_ns;
+    (void)notify_send(&p->notify, "EXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=recovering",
+                      RECOVERY_EXTEND_USEC);
 }
 
 static int start_store(struct pcd *p, struct store_conf *conf)
 {
-    const struct store_observer observer = {.synced = count_sync, .arg = &p->stats};
+    const struct store_observer observer = {
+        .synced = count_sync, .recovers = tell_of_recovery, .arg = p};
     struct store_counts counts;
     const char *what = "";
 
@@ -192,15 +218,50 @@ static int start(struct pcd *p, struct store_conf *store_conf)
     return r;
 }
 
+static void tell_ready(const struct pcd *p)
+{
+    (void)notify_send(&p->notify, "READY=1\nSTATUS=listening on %s", p->conf.listen);
+}
+
+/* Does the committer get on? With nothing to do it need not; and a disk that doesn't
+ * answer is no reason to be killed: a restart would wait for it too. */
+static bool is_committing(struct pcd *p)
+{
+    struct store_counts c;
+
+    store_count(p->service.store, &c);
+    uint64_t moved = c.groups + c.syncs + c.sync_failures;
+    bool is_stuck = c.queued_jobs > 0 && !c.disk_busy && moved == p->moved;
+    p->moved = moved;
+    return !is_stuck;
+}
+
+/* Until a signal comes, or it is time to look around. Return: the signal; 0. */
+static int wait_for_signal(const sigset_t *signals, uint64_t most_ns)
+{
+    const struct timespec most = {.tv_sec = (time_t)(most_ns / SEC),
+                                  .tv_nsec = (long)(most_ns % SEC)};
+    int taken = sigtimedwait(signals, NULL, &most);
+
+    return taken < 0 ? 0 : taken;
+}
+
 /* Until it is time to stop. */
 static void serve(struct pcd *p, const sigset_t *signals)
 {
-    int taken = -1;
+    uint64_t pause_ns = notify_pause_ns(&p->notify);
+    int taken = 0;
 
-    while (taken < 0 || taken == SIGHUP) {
-        taken = sigwaitinfo(signals, NULL);
-        if (taken == SIGHUP)
+    tell_ready(p);
+    while (taken != SIGTERM && taken != SIGINT) {
+        taken = wait_for_signal(signals, pause_ns < HOUR ? pause_ns : HOUR);
+        if (taken == SIGHUP) {
+            (void)notify_reloading(&p->notify);
             reload_keys(p);
+            tell_ready(p);
+        }
+        if (p->notify.watchdog_ns && is_committing(p))
+            (void)notify_alive(&p->notify);
     }
     log_event(LOG_INFO, "stopping", LOG_I64("signal", taken));
 }
@@ -218,6 +279,18 @@ static int stop(struct pcd *p)
     return r;
 }
 
+/* What is done before anything is opened. It goes on where that fails. */
+static void prepare(struct pcd *p)
+{
+    int r = confine(UMASK);
+
+    if (r)
+        log_event(LOG_WARNING, "not_confined", LOG_RESULT("error", r));
+    r = notify_init(&p->notify);
+    if (r)
+        log_event(LOG_WARNING, "manager_not_told", LOG_RESULT("error", r));
+}
+
 static int run(struct pcd *p)
 {
     struct store_conf store_conf;
@@ -227,10 +300,13 @@ static int run(struct pcd *p)
     log_init((enum log_level)p->conf.log_level);
     log_event(LOG_INFO, "starting", LOG_STR("version", VERSION),
               LOG_STR("revision", VERSION_REVISION));
+    prepare(p);
     int r = start(p, &store_conf);
     if (r == 0)
         serve(p, &signals);
+    (void)notify_send(&p->notify, "STOPPING=1");
     int stopped = stop(p);
+    notify_done(&p->notify);
     if (r || stopped)
         return EXIT_FAILURE;
     log_event(LOG_INFO, "stopped");

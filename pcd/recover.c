@@ -21,6 +21,7 @@ struct recover {
     int log_fd;
     struct dayfiles *files;
     struct keys *keys;
+    const struct store_observer *observer; /* or NULL */
     struct store_recovery found;
     uint64_t last_arrival_ns; /* of the record applied last */
 };
@@ -47,6 +48,12 @@ static int gap_line(const struct gap *gap, struct buf *ret)
         .text = buf_span(&text),
     };
     return json_append_line(&m, ret);
+}
+
+static void tell(const struct recover *v)
+{
+    if (v->observer && v->observer->recovers)
+        v->observer->recovers(v->observer->arg);
 }
 
 static int write_all(struct recover *v, struct dayfile *f, struct span bytes,
@@ -114,6 +121,7 @@ static int apply(struct recover *v, const struct log_record *rec)
     dayfile_put(f);
     v->last_arrival_ns = rec->arrival_ns;
     v->found.records++;
+    tell(v);
     return r;
 }
 
@@ -328,10 +336,11 @@ static int settle(struct recover *v, const struct logs *logs, uint64_t next)
 }
 
 int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
-                struct log_position from, uint64_t *ret_next_number,
-                struct store_recovery *ret)
+                struct log_position from, const struct store_observer *observer,
+                uint64_t *ret_next_number, struct store_recovery *ret)
 {
-    struct recover v = {.log_fd = log_fd, .files = files, .keys = keys};
+    struct recover v = {
+        .log_fd = log_fd, .files = files, .keys = keys, .observer = observer};
     uint64_t begun = clock_monotonic_ns();
     struct logs logs = {0};
     uint64_t max;
@@ -342,6 +351,7 @@ int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
     logs.damaged = calloc(logs.n + 1, sizeof *logs.damaged);
     uint64_t next = (max > from.number ? max : from.number) + 1;
     r = logs.damaged ? apply_all(&v, &logs, from) : -ENOMEM;
+    tell(&v);
     if (r == 0)
         r = settle(&v, &logs, next);
     free(logs.numbers);

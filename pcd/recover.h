@@ -25,11 +25,13 @@
  * recover_run() - bring day files and keys up to date with the log
  * @log_fd:          the folder log/
  * @from:            the position that the checkpoint holds
+ * @observer:        may be NULL; told that it goes on
  * @ret_next_number: the number for the first log to be written; the checkpoint made
  *                   here names its beginning
  *
  * Return: 0; -errno, and nothing is lost: the log is as it was.
  */
 PC_MUST_CHECK int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
-                              struct log_position from, uint64_t *ret_next_number,
-                              struct store_recovery *ret);
+                              struct log_position from,
+                              const struct store_observer *observer,
+                              uint64_t *ret_next_number, struct store_recovery *ret);

@@ -138,7 +138,7 @@ static int open_all(struct store *s, const struct store_observer *observer,
     if (r)
         return r;
     *reterr_what = "recover from the log";
-    r = recover_run(s->log_fd, s->files, s->keys, at, &next, &s->recovery);
+    r = recover_run(s->log_fd, s->files, s->keys, at, observer, &next, &s->recovery);
     if (r)
         return r;
     *reterr_what = "begin the log";
@@ -280,6 +280,7 @@ void store_count(struct store *s, struct store_counts *ret)
         .checkpoint_failures = f.checkpoint_failures,
         .open_files = dayfiles_open_count(s->files),
         .free_bytes = s->free_bytes,
+        .disk_busy = c.disk_busy,
         .log_failed = c.log_failed,
         .files_failed = f.files_failed,
         .recovery = s->recovery,

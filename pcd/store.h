@@ -49,6 +49,7 @@ struct store_counts {
     uint64_t checkpoint_failures;
     uint64_t open_files; /* day files held open */
     uint64_t free_bytes; /* of the disk, for us */
+    bool disk_busy;      /* the committer waits for it */
     bool log_failed;     /* no log can be written: batches get 503 or 507 */
     bool files_failed;   /* a day file can't be written; the log keeps its records */
     struct keys_counts keys;
@@ -57,9 +58,12 @@ struct store_counts {
 
 struct store;
 
-/* Told the duration of each sync of the log; called by the committer. */
+/* Told of what happens inside; each may be NULL. */
 struct store_observer {
+    /* The duration of each sync of the log; called by the committer. */
     void (*synced)(void *arg, uint64_t duration_ns);
+    /* Recovery goes on: one more record, or its last step; called by store_open(). */
+    void (*recovers)(void *arg);
     void *arg;
 };
 
