@@ -21,7 +21,7 @@ import time
 import traceback
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.environ.get("PC_BUILD") or os.path.join(SOURCE, "build")
+BUILD = os.path.abspath(os.environ.get("PC_BUILD") or os.path.join(SOURCE, "build"))
 PCC = os.path.join(BUILD, "pcc", "pcc")
 PCD = os.path.join(BUILD, "pcd", "pcd")
 LOAD = os.path.join(BUILD, "tests", "bench", "load")
@@ -150,9 +150,11 @@ class Program:
 
 
 class Pcd(Program):
-    """A pcd on a free port of loopback, with a home of its own that outlives it."""
+    """A pcd on a free port of loopback, with a home of its own that outlives it. under: a
+    command and its arguments that end by running it; environment: more of its own."""
 
-    def __init__(self, home=None, key=KEY, port=0, wait=True, environment=None, **options):
+    def __init__(self, home=None, key=KEY, port=0, wait=True, under=(),
+                 environment=None, **options):
         self.home = home or folder()
         self.key = key
         self.data = os.path.join(self.home, "data")
@@ -165,7 +167,7 @@ class Pcd(Program):
                    "DISK_RESERVE": "1MiB", **options}
         env = clean_environment(**{"PCD_" + k: v for k, v in options.items()},
                                 **(environment or {}))
-        super().__init__([PCD], env)
+        super().__init__([*under, PCD], env)
         if wait:
             address = self.wait_line(r"event=listening .*address=\"?([0-9.]+):(\d+)", 30)
             self.host, self.port = address.group(1), int(address.group(2))
@@ -276,9 +278,10 @@ class Wire:
 
 
 class Pcc(Program):
-    """A pcc that trickles to a pcd, or works in local mode where there is none."""
+    """A pcc that trickles to a pcd, or works in local mode where there is none. under and
+    environment as for Pcd."""
 
-    def __init__(self, pcd=None, key=KEY, environment=None, **options):
+    def __init__(self, pcd=None, key=KEY, under=(), environment=None, **options):
         defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": ""}
         if pcd:
             defaults.update(MODE="trickle", SERVER_URL=getattr(pcd, "url", pcd),
@@ -289,7 +292,7 @@ class Pcc(Program):
         self.options = {k: v for k, v in defaults.items() if v is not None}
         env = clean_environment(**{"PCC_" + k: v for k, v in self.options.items()},
                                 **(environment or {}))
-        super().__init__([PCC], env)
+        super().__init__([*under, PCC], env)
 
     def taken(self):
         """The measurements in its collection; a line that isn't whole yet is left out."""
