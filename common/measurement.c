@@ -187,6 +187,12 @@ struct measurement batch_get(const struct batch *b, size_t i)
     };
 }
 
+void batch_set_time(struct batch *b, size_t i, uint64_t time_ns)
+{
+    assert(i < b->n_items);
+    b->items[i].time_ns = time_ns;
+}
+
 int batch_append_range(struct batch *b, const struct batch *other, size_t from, size_t n)
 {
     assert(from <= other->n_items && n <= other->n_items - from);

@@ -128,6 +128,10 @@ void batch_cancel(struct batch *b);
 /* The measurement at @i < n_items; its spans live until the batch changes. */
 struct measurement batch_get(const struct batch *b, size_t i);
 
+/* Changes when the measurement at @i < n_items was taken; ticks stay as they are marked.
+ */
+void batch_set_time(struct batch *b, size_t i, uint64_t time_ns);
+
 /**
  * batch_append_range() - add measurements of another batch, tick marks included
  * @from, @n: the first and how many; must lie in @other

@@ -17,6 +17,7 @@ static const struct {
     [GAP_REJECTED] = {"rejected", "the server refused it for good"},
     [GAP_UNWRITTEN] = {"dropped", "the collection could not be written"},
     [GAP_UNENCODED] = {"dropped", "no memory to encode it"},
+    [GAP_UNDATED] = {"dropped", "the clock was not set in time"},
 };
 
 struct gap_note gaps_of_batch(const struct batch *b)
@@ -61,6 +62,19 @@ void gaps_fold(struct gap_set *to, const struct gap_set *from)
 {
     for (int id = 0; id < GAP_IDS; id++)
         gaps_add(to, (enum gap_id)id, &from->notes[id]);
+}
+
+void gaps_shift(struct gap_set *set, uint64_t end_ns, uint64_t delta_ns)
+{
+    for (size_t id = 0; id < GAP_IDS; id++) {
+        struct gap_note *note = &set->notes[id];
+        if (note_empty(note))
+            continue;
+        if (note->from_ns < end_ns)
+            note->from_ns += delta_ns;
+        if (note->to_ns < end_ns)
+            note->to_ns += delta_ns;
+    }
 }
 
 bool gaps_empty(const struct gap_set *set)

@@ -20,6 +20,7 @@ enum gap_id {
     GAP_REJECTED,  /* batches that the server will never take */
     GAP_UNWRITTEN, /* batches that the collection file didn't take */
     GAP_UNENCODED, /* batches for which memory ran out */
+    GAP_UNDATED,   /* batches from before the clock was set, for which it came too late */
     GAP_IDS,
 };
 
@@ -42,6 +43,8 @@ struct gap_note gaps_of_batch(const struct batch *b);
 void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note);
 /* Merges all of @from into @to. */
 void gaps_fold(struct gap_set *to, const struct gap_set *from);
+/* Moves every time in the set that lies before @end_ns by @delta_ns. */
+void gaps_shift(struct gap_set *set, uint64_t end_ns, uint64_t delta_ns);
 bool gaps_empty(const struct gap_set *set);
 
 /**

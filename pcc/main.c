@@ -133,6 +133,8 @@ static int start_threads(struct program *p)
         .counters = &p->counters,
         .collection = p->collection,
         .delivery = p->delivery,
+        .interval_ns = p->conf.frequency_ns,
+        .early_max_bytes = p->conf.queue_max_bytes,
     };
     int r = sender_start(&parts, &p->sender);
 

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/io.h"
 #include "common/units.h"
+#include "pcc/early.h"
 #include "pcc/grid.h"
 
 #include <assert.h>
@@ -56,35 +57,60 @@ static void seal(struct sampler *s, uint64_t boot_ns)
     (void)later;
 }
 
-static void take_tick(struct sampler *s, uint64_t boot_ns, uint64_t wall_ns)
+/* A tick's moment. */
+struct moment {
+    uint64_t boot_ns;
+    uint64_t time_ns; /* by the wall clock, or, while that isn't set, the boot clock */
+};
+
+static struct moment moment_now(void)
+{
+    uint64_t boot_ns = clock_boot_ns();
+
+    return (struct moment){boot_ns, early_clock(boot_ns, clock_wall_ns())};
+}
+
+/* Gaps travel in a batch's first tick, so that a long one isn't told of at each. */
+static void tell_of_gaps(struct sampler *s, const struct moment *now)
 {
     struct outbox_slot *slot = outbox_open(s->outbox);
-    struct batch *b = &slot->batch;
+
+    if (early_is(now->time_ns))
+        return;
+    outbox_collect_gaps(s->outbox, OUTBOX_TRY, &s->gaps);
+    gaps_shift(&s->gaps, EARLY_END, now->time_ns - now->boot_ns);
+    gaps_emit(&s->gaps, &slot->carried, &slot->batch, s->last_timestamp);
+}
+
+static void take_tick(struct sampler *s, const struct moment *now)
+{
+    struct batch *b = &outbox_open(s->outbox)->batch;
     const size_t before = b->n_items;
     uint64_t wait_ns = s->grid.interval_ns / ANSWER_SHARE;
 
-    s->last_timestamp = grid_timestamp(s->grid.interval_ns, wall_ns);
+    /* An early one is made round once it is known what to add. */
+    s->last_timestamp = early_is(now->time_ns)
+                            ? now->time_ns
+                            : grid_timestamp(s->grid.interval_ns, now->time_ns);
     batch_begin_tick(b);
     if (sources_append(s->sources, b, s->last_timestamp,
-                       boot_ns + (wait_ns < ANSWER_MAX ? wait_ns : ANSWER_MAX), &s->gaps))
+                       now->boot_ns + (wait_ns < ANSWER_MAX ? wait_ns : ANSWER_MAX),
+                       &s->gaps))
         outbox_wake(s->outbox);
     if (before == 0) {
-        /* Gaps travel in a batch's first tick, so that a long one isn't told of at each.
-         */
-        s->first_ns = boot_ns;
-        outbox_collect_gaps(s->outbox, OUTBOX_TRY, &s->gaps);
-        gaps_emit(&s->gaps, &slot->carried, b, s->last_timestamp);
+        s->first_ns = now->boot_ns;
+        tell_of_gaps(s, now);
     }
     s->counters->ticks++;
     s->counters->measurements += b->n_items - before;
-    seal(s, boot_ns);
+    seal(s, now->boot_ns);
 }
 
-static void note_missed(struct sampler *s, uint64_t missed, uint64_t first_wall_ns)
+static void note_missed(struct sampler *s, uint64_t missed, uint64_t first_ns)
 {
     struct gap_note note = {
-        .from_ns = first_wall_ns,
-        .to_ns = first_wall_ns + (missed - 1) * s->grid.interval_ns,
+        .from_ns = first_ns,
+        .to_ns = first_ns + (missed - 1) * s->grid.interval_ns,
         .ticks = missed,
         .measurements = missed * sources_count(s->sources),
     };
@@ -131,21 +157,20 @@ static void finish(struct sampler *s)
 static void *sampler_run(void *arg)
 {
     struct sampler *s = arg;
-    uint64_t boot_ns = clock_boot_ns();
-    uint64_t wall_ns = clock_wall_ns();
+    struct moment now = moment_now();
 
-    grid_init(&s->grid, s->grid.interval_ns, boot_ns, wall_ns, clock_random_u64());
-    take_tick(s, boot_ns, wall_ns);
+    grid_init(&s->grid, s->grid.interval_ns, now.boot_ns, now.time_ns,
+              clock_random_u64());
+    take_tick(s, &now);
     while (wait_until(s, grid_due(&s->grid))) {
-        boot_ns = clock_boot_ns();
-        wall_ns = clock_wall_ns();
-        uint64_t due_wall_ns = wall_ns - (boot_ns - grid_due(&s->grid));
-        uint64_t missed = grid_arrive(&s->grid, boot_ns);
+        now = moment_now();
+        uint64_t due_time_ns = now.time_ns - (now.boot_ns - grid_due(&s->grid));
+        uint64_t missed = grid_arrive(&s->grid, now.boot_ns);
         if (missed > 0)
-            note_missed(s, missed, due_wall_ns);
+            note_missed(s, missed, due_time_ns);
         /* The clock may have been stepped: the next point, on it, as of now. */
-        (void)grid_realign(&s->grid, wall_ns + (grid_due(&s->grid) - boot_ns));
-        take_tick(s, boot_ns, wall_ns);
+        (void)grid_realign(&s->grid, now.time_ns + (grid_due(&s->grid) - now.boot_ns));
+        take_tick(s, &now);
     }
     finish(s);
     return NULL;

@@ -6,6 +6,9 @@
  * open batch of the outbox and seals it when it is time. It does no network, no disk, no
  * logging, waits for nobody, and after warm-up allocates nothing. A tick that comes late
  * is taken; ticks that were missed are counted and told of as a gap.
+ *
+ * Timestamps follow the wall clock wherever it is stepped, the grid doesn't. While the
+ * wall clock isn't set, timestamps are of the boot clock (pcc/early.h) and gaps wait.
  */
 
 #include "pcc/counters.h"

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "pcc/early.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,16 +23,17 @@ struct sender {
     uint64_t unsent;      /* at the end */
     uint64_t behind_told; /* how much of counters.behind was logged */
     bool unwritable;      /* the collection, and that was logged */
+    bool undated;         /* ticks were held, and that was logged */
     struct log_limit behind_limit;
+    struct early early;
 };
 
-/* Without a server the collection is all there is, and what it doesn't take is lost. */
-static void note_unwritten(struct sender *s, const struct outbox_slot *slot)
+static void note_lost(struct sender *s, const struct outbox_slot *slot, enum gap_id why)
 {
     struct gap_set lost = slot->carried;
     struct gap_note note = gaps_of_batch(&slot->batch);
 
-    gaps_add(&lost, GAP_UNWRITTEN, &note);
+    gaps_add(&lost, why, &note);
     s->parts.counters->dropped += note.measurements;
     outbox_note_gaps(s->parts.outbox, &lost);
 }
@@ -42,8 +44,8 @@ static void append_to_collection(struct sender *s, const struct outbox_slot *slo
 
     if (r == 0)
         s->parts.counters->appended += slot->batch.n_items;
-    else if (!s->parts.delivery)
-        note_unwritten(s, slot);
+    else if (!s->parts.delivery) /* then the collection is all there is */
+        note_lost(s, slot, GAP_UNWRITTEN);
     if (r && !s->unwritable)
         log_event(LOG_ERROR, "collection_unwritable", LOG_RESULT("error", r));
     else if (!r && s->unwritable)
@@ -51,15 +53,87 @@ static void append_to_collection(struct sender *s, const struct outbox_slot *slo
     s->unwritable = r != 0;
 }
 
-static void drain(struct sender *s, uint64_t now_ns)
+static void pass_on(struct sender *s, struct outbox_slot *slot, uint64_t now_ns)
+{
+    if (s->parts.collection)
+        append_to_collection(s, slot);
+    if (s->parts.delivery)
+        delivery_add(s->parts.delivery, slot, now_ns);
+}
+
+/* Delivery may keep the batch, and the outbox gets back what delivery has: so it is one
+ * with as much room as those. */
+static void pass_held(struct sender *s, const struct outbox_slot *held, uint64_t now_ns)
+{
+    struct outbox_slot slot = {.carried = held->carried};
+    batch_init(&slot.batch, &batch_limits_default);
+    int r = outbox_reserve(s->parts.outbox, &slot.batch);
+
+    if (r == 0)
+        r = batch_append_range(&slot.batch, &held->batch, 0, held->batch.n_items);
+    if (r)
+        note_lost(s, held, GAP_UNENCODED);
+    else
+        pass_on(s, &slot, now_ns);
+    batch_done(&slot.batch);
+}
+
+/* Now it is known when the ticks that were held were. */
+static void release_held(struct sender *s, uint64_t offset_ns, uint64_t now_ns)
 {
     struct outbox_slot *slot;
 
+    if (s->early.measurements > 0)
+        log_event(LOG_INFO, "clock_set", LOG_U64("measurements", s->early.measurements));
+    s->undated = false;
+    while ((slot = early_oldest(&s->early))) {
+        early_restamp(&slot->batch, s->parts.interval_ns, offset_ns);
+        pass_held(s, slot, now_ns);
+        early_pop(&s->early);
+    }
+}
+
+/* A collection takes any time. */
+static void give_up_oldest(struct sender *s)
+{
+    struct outbox_slot *slot = early_oldest(&s->early);
+
+    if (s->parts.collection) {
+        early_restamp(&slot->batch, s->parts.interval_ns, 0);
+        append_to_collection(s, slot);
+    }
+    if (s->parts.delivery)
+        note_lost(s, slot, GAP_UNDATED);
+    early_pop(&s->early);
+}
+
+static void hold(struct sender *s, const struct outbox_slot *slot)
+{
+    if (!s->undated)
+        log_event(LOG_WARNING, "clock_not_set",
+                  LOG_STR("what", "ticks wait until it is known when they were"));
+    s->undated = true;
+    if (early_hold(&s->early, slot))
+        note_lost(s, slot, GAP_UNENCODED);
+    while (early_full(&s->early))
+        give_up_oldest(s);
+}
+
+static void drain(struct sender *s, uint64_t now_ns)
+{
+    struct outbox_slot *slot;
+    uint64_t wall_ns = clock_wall_ns();
+    uint64_t offset_ns = wall_ns - clock_boot_ns();
+
+    if (!early_is(wall_ns))
+        release_held(s, offset_ns, now_ns);
     while ((slot = outbox_take(s->parts.outbox))) {
-        if (s->parts.collection)
-            append_to_collection(s, slot);
-        if (s->parts.delivery)
-            delivery_add(s->parts.delivery, slot, now_ns);
+        if (early_is(wall_ns) && early_has(&slot->batch)) {
+            hold(s, slot);
+        } else {
+            early_restamp(&slot->batch, s->parts.interval_ns, offset_ns);
+            pass_on(s, slot, now_ns);
+        }
         outbox_release(s->parts.outbox, slot);
     }
 }
@@ -132,6 +206,8 @@ static void *sender_run(void *arg)
             break;
         wait_for_work(s, now_ns);
     }
+    while (early_oldest(&s->early))
+        give_up_oldest(s);
     if (s->parts.delivery)
         s->unsent = delivery_unsent(s->parts.delivery);
     return NULL;
@@ -144,6 +220,7 @@ int sender_start(const struct sender_parts *parts, struct sender **ret)
         return -ENOMEM;
     s->parts = *parts;
     s->behind_limit.every_ns = LOG_EVERY;
+    s->early.max_bytes = parts->early_max_bytes;
     int r = -pthread_create(&s->thread, NULL, sender_run, s);
     if (r) {
         free(s);

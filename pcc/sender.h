@@ -3,7 +3,9 @@
 
 /*
  * The thread that may block: takes sealed batches from the outbox, appends them to the
- * collection file, hands them to delivery, and logs what the sampler has noted.
+ * collection file, hands them to delivery, and logs what the sampler has noted. Ticks
+ * from before the clock was set wait here (pcc/early.h): under a limit, past which and at
+ * the end the collection gets them with times of 1970, and the server a gap.
  */
 
 #include "pcc/collection.h"
@@ -21,6 +23,8 @@ struct sender_parts {
     struct counters *counters;
     struct collection *collection; /* or NULL */
     struct delivery *delivery;     /* or NULL */
+    uint64_t interval_ns;          /* between two ticks */
+    uint64_t early_max_bytes;      /* of ticks held until the clock is set */
 };
 
 /* Starts the thread. Return: 0, and gives *ret for sender_stop(); -ENOMEM; -errno. */

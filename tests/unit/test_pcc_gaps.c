@@ -69,6 +69,21 @@ START_TEST(batch_that_steps_back_in_time_still_spans_it)
 }
 END_TEST
 
+START_TEST(shift_moves_only_times_before_the_end)
+{
+    struct gap_set set = {0};
+
+    gaps_add(&set, GAP_MISSED, &(struct gap_note){10, 20, 1, 1});
+    gaps_add(&set, GAP_FULL, &(struct gap_note){20, 200, 1, 1});
+    gaps_add(&set, GAP_MOUNT, &(struct gap_note){100, 200, 1, 1});
+    gaps_shift(&set, 100, 1000);
+    assert_note(&set.notes[GAP_MISSED], 1010, 1020, 1, 1);
+    assert_note(&set.notes[GAP_FULL], 1020, 200, 1, 1);
+    assert_note(&set.notes[GAP_MOUNT], 100, 200, 1, 1);
+    assert_note(&set.notes[GAP_BEHIND], 0, 0, 0, 0);
+}
+END_TEST
+
 START_TEST(emitted_gaps_move_from_pending_to_carried)
 {
     CLEANUP(batch_done) struct batch b;
@@ -128,6 +143,7 @@ int main(void)
     tcase_add_test(c, empty_note_changes_nothing);
     tcase_add_test(c, fold_adds_every_kind);
     tcase_add_test(c, batch_that_steps_back_in_time_still_spans_it);
+    tcase_add_test(c, shift_moves_only_times_before_the_end);
     tcase_add_test(c, emitted_gaps_move_from_pending_to_carried);
     tcase_add_test(c, gap_stays_pending_wherever_memory_runs_out);
     suite_add_tcase(suite, c);
