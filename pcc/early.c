@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "pcc/early.h"
 
-#include "common/units.h"
 #include "pcc/grid.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* Where in its second a tick is safe from its own jitter; a tick is late, never early. */
-#define EDGE_FROM (100 * MSEC)
-#define EDGE_TO (800 * MSEC)
 
 bool early_has(const struct batch *b)
 {
@@ -20,31 +15,12 @@ bool early_has(const struct batch *b)
     return false;
 }
 
-/* All ticks of a grid of whole seconds lie in the same part of theirs: this one's tells
- * of them all. Its own second stays what it is. */
-static uint64_t off_the_edge(uint64_t offset_ns, uint64_t time_ns)
-{
-    uint64_t fraction = (time_ns + offset_ns) % SEC;
-
-    if (fraction < EDGE_FROM)
-        return offset_ns + (EDGE_FROM - fraction);
-    if (fraction > EDGE_TO)
-        return offset_ns - (fraction - EDGE_TO);
-    return offset_ns;
-}
-
 void early_restamp(struct batch *b, uint64_t interval_ns, uint64_t offset_ns)
 {
-    bool first = true;
-
     for (size_t i = 0; i < b->n_items; i++) {
         uint64_t time_ns = b->items[i].time_ns;
-        if (!early_is(time_ns))
-            continue;
-        if (first && interval_ns % SEC == 0)
-            offset_ns = off_the_edge(offset_ns, time_ns);
-        first = false;
-        batch_set_time(b, i, grid_timestamp(interval_ns, time_ns + offset_ns));
+        if (early_is(time_ns))
+            batch_set_time(b, i, grid_timestamp(interval_ns, time_ns + offset_ns));
     }
 }
 

@@ -32,12 +32,9 @@ static inline uint64_t early_clock(uint64_t boot_ns, uint64_t wall_ns)
 bool early_has(const struct batch *b);
 
 /**
- * early_restamp() - give such measurements the timestamps that a grid's ticks have
- * @interval_ns: of the grid
+ * early_restamp() - date such measurements
+ * @interval_ns: of their grid; timestamps get its precision
  * @offset_ns:   how far the wall clock is ahead of the boot clock; 0 leaves them in 1970
- *
- * Moved by less than a second where their ticks would else lie on the edge of one, so
- * that with an interval of whole seconds none gets the second of its neighbour.
  */
 void early_restamp(struct batch *b, uint64_t interval_ns, uint64_t offset_ns);
 

@@ -51,6 +51,13 @@ bool grid_realign(struct grid *g, uint64_t wall_ns)
     return true;
 }
 
+uint64_t grid_boot_time(const struct grid *g, uint64_t boot_ns)
+{
+    if (g->interval_ns % SEC != 0)
+        return boot_ns;
+    return boot_ns - boot_ns % SEC + g->phase_ns;
+}
+
 uint64_t grid_timestamp(uint64_t interval_ns, uint64_t wall_ns)
 {
     return wall_ns - wall_ns % (interval_ns % SEC == 0 ? SEC : MSEC);

@@ -47,5 +47,11 @@ uint64_t grid_arrive(struct grid *g, uint64_t boot_ns);
  */
 bool grid_realign(struct grid *g, uint64_t wall_ns);
 
+/* When a tick was taken, on the boot clock, for a tick whose date will be known later.
+ * Where the interval is whole seconds all of a grid's lie equally far behind a full one,
+ * its phase, however late a tick was: so whatever is added, none falls into the second of
+ * its neighbour. */
+uint64_t grid_boot_time(const struct grid *g, uint64_t boot_ns);
+
 /* The timestamp of a tick taken at @wall_ns: full seconds if the interval is, else ms. */
 uint64_t grid_timestamp(uint64_t interval_ns, uint64_t wall_ns);

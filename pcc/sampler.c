@@ -88,9 +88,8 @@ static void take_tick(struct sampler *s, const struct moment *now)
     const size_t before = b->n_items;
     uint64_t wait_ns = s->grid.interval_ns / ANSWER_SHARE;
 
-    /* An early one is made round once it is known what to add. */
     s->last_timestamp = early_is(now->time_ns)
-                            ? now->time_ns
+                            ? grid_boot_time(&s->grid, now->boot_ns)
                             : grid_timestamp(s->grid.interval_ns, now->time_ns);
     batch_begin_tick(b);
     if (sources_append(s->sources, b, s->last_timestamp,

@@ -26,6 +26,7 @@ struct sender {
     bool undated;         /* ticks were held, and that was logged */
     struct log_limit behind_limit;
     struct early early;
+    uint64_t offset_ns; /* with which early ticks are dated now; 0: ask the clocks */
 };
 
 static void note_lost(struct sender *s, const struct outbox_slot *slot, enum gap_id why)
@@ -78,16 +79,25 @@ static void pass_held(struct sender *s, const struct outbox_slot *held, uint64_t
     batch_done(&slot.batch);
 }
 
+/* One for all that are dated together, for clocks drift. */
+static uint64_t offset_now(struct sender *s)
+{
+    if (s->offset_ns == 0)
+        s->offset_ns = clock_wall_ns() - clock_boot_ns();
+    return s->offset_ns;
+}
+
 /* Now it is known when the ticks that were held were. */
-static void release_held(struct sender *s, uint64_t offset_ns, uint64_t now_ns)
+static void release_held(struct sender *s, uint64_t now_ns)
 {
     struct outbox_slot *slot;
 
-    if (s->early.measurements > 0)
-        log_event(LOG_INFO, "clock_set", LOG_U64("measurements", s->early.measurements));
+    if (!early_oldest(&s->early))
+        return;
+    log_event(LOG_INFO, "clock_set", LOG_U64("measurements", s->early.measurements));
     s->undated = false;
     while ((slot = early_oldest(&s->early))) {
-        early_restamp(&slot->batch, s->parts.interval_ns, offset_ns);
+        early_restamp(&slot->batch, s->parts.interval_ns, offset_now(s));
         pass_held(s, slot, now_ns);
         early_pop(&s->early);
     }
@@ -113,27 +123,37 @@ static void hold(struct sender *s, const struct outbox_slot *slot)
         log_event(LOG_WARNING, "clock_not_set",
                   LOG_STR("what", "ticks wait until it is known when they were"));
     s->undated = true;
+    s->offset_ns = 0;
     if (early_hold(&s->early, slot))
         note_lost(s, slot, GAP_UNENCODED);
     while (early_full(&s->early))
         give_up_oldest(s);
 }
 
+static void take(struct sender *s, struct outbox_slot *slot, bool is_set, uint64_t now_ns)
+{
+    bool early = early_has(&slot->batch);
+
+    if (early && !is_set) {
+        hold(s, slot);
+        return;
+    }
+    if (early)
+        early_restamp(&slot->batch, s->parts.interval_ns, offset_now(s));
+    else
+        s->offset_ns = 0;
+    pass_on(s, slot, now_ns);
+}
+
 static void drain(struct sender *s, uint64_t now_ns)
 {
     struct outbox_slot *slot;
-    uint64_t wall_ns = clock_wall_ns();
-    uint64_t offset_ns = wall_ns - clock_boot_ns();
+    bool is_set = !early_is(clock_wall_ns());
 
-    if (!early_is(wall_ns))
-        release_held(s, offset_ns, now_ns);
+    if (is_set)
+        release_held(s, now_ns);
     while ((slot = outbox_take(s->parts.outbox))) {
-        if (early_is(wall_ns) && early_has(&slot->batch)) {
-            hold(s, slot);
-        } else {
-            early_restamp(&slot->batch, s->parts.interval_ns, offset_ns);
-            pass_on(s, slot, now_ns);
-        }
+        take(s, slot, is_set, now_ns);
         outbox_release(s->parts.outbox, slot);
     }
 }

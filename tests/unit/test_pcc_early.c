@@ -85,15 +85,15 @@ START_TEST(ticks_of_whole_seconds_get_each_second_once)
         batch_reset(&slot.batch);
         grid_init(&g, SEC, boot_ns, boot_ns, bytes_random(&state));
         uint64_t due_ns = grid_due(&g);
+        add_tick(grid_boot_time(&g, boot_ns)); /* the first, at once */
         for (uint64_t k = 0; k < TICKS; k++)
-            add_tick(due_ns + k * SEC + bytes_random(&state) % (20 * MSEC));
-        uint64_t first_boot_ns = slot.batch.items[0].time_ns;
+            add_tick(grid_boot_time(&g, due_ns + k * SEC +
+                                            bytes_random(&state) % (20 * MSEC)));
         early_restamp(&slot.batch, SEC, offset_ns);
-        uint64_t first_ns = slot.batch.items[0].time_ns;
-        ck_assert_uint_eq(first_ns,
-                          first_boot_ns + offset_ns - (first_boot_ns + offset_ns) % SEC);
-        for (size_t k = 0; k < TICKS; k++)
-            ck_assert_uint_eq(slot.batch.items[2 * k].time_ns, first_ns + k * SEC);
+        uint64_t second_ns = grid_timestamp(SEC, due_ns + offset_ns);
+        ck_assert_uint_eq(slot.batch.items[0].time_ns, second_ns - SEC);
+        for (size_t k = 1; k <= TICKS; k++)
+            ck_assert_uint_eq(slot.batch.items[2 * k].time_ns, second_ns + (k - 1) * SEC);
     }
 }
 END_TEST
