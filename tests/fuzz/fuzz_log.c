@@ -147,7 +147,8 @@ static void write_again(struct log *l, const struct log_record *rec)
     struct job *job = job_new(rec->lines.n + 1);
 
     FUZZ_CHECK(job);
-    memcpy(job->identifier, rec->identifier.data, rec->identifier.n);
+    if (rec->identifier.n)
+        memcpy(job->identifier, rec->identifier.data, rec->identifier.n);
     job->identifier_n = rec->identifier.n;
     job->has_key = rec->has_key;
     job->key = rec->key;

@@ -42,7 +42,7 @@ TWO = batch(b"web-2", b"two", flags=1, key=(7, 1, 1), group=len(FIRST))
 LOGS = {
     "empty": b"", "begin": FIRST, "two": FIRST + ONE + TWO, "no-begin": ONE + TWO,
     "names-before": record(BEGIN, at=9, length=1000) + ONE,
-    "no-lines": FIRST + record(BATCH, identifier=b"h"), "no-identifier": FIRST + record(BATCH, lines=b"x\n"),
+    "nothing-in-it": record(BATCH), "no-lines": FIRST + record(BATCH, identifier=b"h"), "no-identifier": FIRST + record(BATCH, lines=b"x\n"),
     "cut-head": FIRST + ONE[:50], "cut-lines": FIRST + ONE[:-4],
     "flipped": FIRST + ONE[:100] + b"#" + ONE[101:] + TWO,
     "byte-between": FIRST + b"#" + TWO, "hole": FIRST + bytes(200) + TWO, "magic-inside": FIRST + batch(b"PCL1", b"PCL1PCL1")[:-1] + TWO,
