@@ -18,6 +18,9 @@ static const struct {
     [GAP_UNWRITTEN] = {"dropped", "the collection could not be written"},
     [GAP_UNENCODED] = {"dropped", "no memory to encode it"},
     [GAP_UNDATED] = {"dropped", "the clock was not set in time"},
+    [GAP_UNSENT] = {"dropped", "the agent ended before it was delivered"},
+    [GAP_KILLED] = {"killed",
+                    "the agent or the host came to a sudden end; at most so much"},
 };
 
 struct gap_note gaps_of_batch(const struct batch *b)

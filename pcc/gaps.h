@@ -21,6 +21,8 @@ enum gap_id {
     GAP_UNWRITTEN, /* batches that the collection file didn't take */
     GAP_UNENCODED, /* batches for which memory ran out */
     GAP_UNDATED,   /* batches from before the clock was set, for which it came too late */
+    GAP_UNSENT,    /* batches that could not be delivered when the agent ended */
+    GAP_KILLED,    /* what was lost with an agent that came to no end */
     GAP_IDS,
 };
 
