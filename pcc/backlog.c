@@ -4,9 +4,14 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "pcc/catchup.h"
+#include "pcc/encoding.h"
+#include "pcc/halve.h"
+#include "pcc/loss.h"
 #include "pcc/queue.h"
 #include "pcc/recode.h"
 #include "pcc/session.h"
+#include "pcc/spooler.h"
 #include "pcc/trace.h"
 
 #include <errno.h>
@@ -15,55 +20,54 @@
 #define BODY_MAX (4 * LIMIT_DECODED_BYTES)
 /* A buffer that an unusual batch made larger is given back after it. */
 #define KEEP_MAX (2 * MIB)
-#define LOG_EVERY (10 * SEC)
-/* Of what goes on and on, for nothing is wrong with it. */
-#define LOG_SELDOM HOUR
 
-struct backlog {
-    struct outbox *outbox;
-    struct counters *counters;
-    const char *identifier;
-    struct recoder *recoder;
-    struct session session;
-    struct queue queue;
-    struct batch held;        /* the first of the queue, where that has no body */
-    uint64_t chain_session;   /* the chain: which session it is of, */
-    uint64_t chain_ticks;     /* how many ticks it has since its snapshot, */
-    uint64_t chain_max_ticks; /* and after how many there is another */
-    struct buf encoded;       /* a new batch */
-    struct buf sending;       /* the one in flight, where that is no body of the queue */
-    struct log_limit drop_limit;
-    struct log_limit delta_limit;
+/* Where the batch is that was begun last. */
+enum from {
+    FROM_MEMORY,
+    FROM_SPOOL,
 };
 
-/* What to encode a batch in: the form that is agreed on, or what delta can't hold in the
- * other one. */
-struct forms {
-    struct form best;
-    struct form but_delta;
+struct backlog {
+    struct counters *counters;
+    struct span identifier;
+    bool spool_all; /* PCC_SPOOL=always */
+    struct encoding *encoding;
+    struct session session;
+    struct loss loss;
+    struct queue queue;
+    struct spool *spool; /* or NULL */
+    struct spooler spooler;
+    struct catchup catchup;
+    enum from from;
+    bool probing;       /* nothing got through since the start or a failure */
+    uint64_t begun_ns;  /* boot clock: the batch in flight */
+    struct batch held;  /* the first of the queue, where that has no body */
+    struct buf encoded; /* a new batch */
+    struct buf sending; /* the one in flight, where that is no body of the queue */
 };
 
 int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
-                struct counters *counters, struct backlog **ret)
+                struct counters *counters, struct spool *spool, struct backlog **ret)
 {
     struct backlog *b = calloc(1, sizeof *b);
     if (!b)
         return -ENOMEM;
-    b->outbox = outbox;
     b->counters = counters;
-    b->identifier = conf->identifier;
-    b->chain_max_ticks = conf->snapshot_interval;
-    b->drop_limit.every_ns = LOG_EVERY;
-    b->delta_limit.every_ns = LOG_SELDOM;
+    b->identifier = span_of_str(conf->identifier);
+    b->spool_all = spool && conf->spool == PCC_SPOOL_ALWAYS;
+    b->spool = spool;
+    b->probing = true;
     buf_init(&b->encoded, BODY_MAX);
     buf_init(&b->sending, BODY_MAX);
     session_init(&b->session);
-    queue_init(&b->queue, conf->queue_max_bytes, b->session.id);
+    queue_init(&b->queue);
+    loss_init(&b->loss, outbox, counters);
+    spooler_init(&b->spooler, conf, spool, outbox, &b->loss);
+    catchup_init(&b->catchup, conf->catchup_share_millionths);
     batch_init(&b->held, &batch_limits_default);
     int r = outbox_reserve(outbox, &b->held);
     if (r == 0)
-        r = recode_new((int)conf->compression_level, conf->delta_threshold_millionths,
-                       &b->recoder);
+        r = encoding_new(conf, &b->encoding);
     if (r) {
         backlog_free(b);
         return r;
@@ -76,7 +80,7 @@ void backlog_free(struct backlog *b)
 {
     if (!b)
         return;
-    recode_free(b->recoder);
+    encoding_free(b->encoding);
     queue_done(&b->queue);
     batch_done(&b->held);
     buf_done(&b->encoded);
@@ -90,60 +94,13 @@ static void forget(struct buf *buf)
     buf_shrink(buf, KEEP_MAX);
 }
 
-static void tell_dropped(struct backlog *b, uint64_t n, const char *why)
-{
-    uint64_t suppressed = 0;
-
-    b->counters->dropped += n;
-    if (log_limit_pass(&b->drop_limit, clock_boot_ns(), &suppressed))
-        log_event(LOG_WARNING, "batches_dropped", LOG_U64("measurements", n),
-                  LOG_U64("dropped_so_far", b->counters->dropped), LOG_STR("reason", why),
-                  LOG_U64("suppressed", suppressed));
-}
-
-static struct forms agreed_forms(const struct agreement *a, uint64_t now_ns)
-{
-    return (struct forms){agreement_form(a, now_ns), agreement_form_but_delta(a, now_ns)};
-}
-
-/* Is this result delta's, and another form worth a try? Whoever asks why more bytes are
- * sent finds it in the log. */
-static bool delta_is_too_small(struct backlog *b, int result, struct form form,
-                               const struct batch *batch)
-{
-    uint64_t suppressed = 0;
-
-    if (result != E_TOO_LARGE || form.media != MEDIA_DELTA)
-        return false;
-    if (log_limit_pass(&b->delta_limit, clock_boot_ns(), &suppressed))
-        log_event(LOG_INFO, "not_in_delta", LOG_U64("measurements", batch->n_items),
-                  LOG_U64("subsystems_max", LIMIT_DELTA_SUBSYSTEMS),
-                  LOG_STR("reason", "more subsystems than delta holds, or too large"),
-                  LOG_U64("suppressed", suppressed));
-    return true;
-}
-
-/* In delta it stands alone. */
-static int encode_alone(struct backlog *b, const struct batch *batch, uint64_t first_tick,
-                        const struct forms *forms, struct buf *to, struct form *ret_form)
-{
-    *ret_form = forms->best;
-    int r = recode_encode(b->recoder, batch, *ret_form, first_tick, to);
-    if (!delta_is_too_small(b, r, *ret_form, batch))
-        return r;
-    *ret_form = forms->but_delta;
-    return recode_encode(b->recoder, batch, *ret_form, first_tick, to);
-}
-
 /* The batch changes places with the one that was held before; no byte is copied. */
-static int hold(struct backlog *b, struct outbox_slot *slot, struct form form)
+static int hold(struct backlog *b, struct outbox_slot *slot, const struct label *label)
 {
     const struct batch batch = slot->batch;
     const struct queue_batch item = {
-        .form = form,
         .held_bytes = batch.bytes.len + batch.n_items * sizeof *batch.items,
-        .range = gaps_of_batch(&batch),
-        .carried = slot->carried,
+        .label = *label,
     };
     int r = queue_push(&b->queue, &item);
 
@@ -156,55 +113,142 @@ static int hold(struct backlog *b, struct outbox_slot *slot, struct form form)
 }
 
 static int encode_and_push(struct backlog *b, const struct outbox_slot *slot,
-                           const struct forms *forms)
+                           const struct forms *forms, const struct label *label)
 {
-    struct form form;
-    int r = encode_alone(b, &slot->batch, b->queue.next_tick, forms, &b->encoded, &form);
+    struct queue_batch item = {.label = *label};
+    int r = encoding_alone(b->encoding, &slot->batch, forms, &item.label, &b->encoded);
 
     if (r)
         return r;
-    const struct queue_batch item = {
-        .body = buf_span(&b->encoded),
-        .form = form,
-        .range = gaps_of_batch(&slot->batch),
-        .carried = slot->carried,
-    };
+    item.body = buf_span(&b->encoded);
     r = queue_push(&b->queue, &item);
     forget(&b->encoded);
     return r;
 }
 
-void backlog_add(struct backlog *b, struct outbox_slot *slot, const struct agreement *a,
-                 uint64_t now_ns)
+static int push(struct backlog *b, struct outbox_slot *slot, const struct forms *forms)
 {
-    const struct forms forms = agreed_forms(a, now_ns);
-    struct gap_set lost = {0};
-    int r = batch_set_identifier(&slot->batch, span_of_str(b->identifier));
+    const struct session before = b->session;
+    struct label label = {
+        .form = forms->best,
+        .range = gaps_of_batch(&slot->batch),
+        .carried = slot->carried,
+    };
+    int r = batch_set_identifier(&slot->batch, b->identifier);
 
+    session_number(&b->session, &label);
     if (r == 0)
-        r = backlog_empty(b) ? hold(b, slot, forms.best)
-                             : encode_and_push(b, slot, &forms);
-    if (r) {
-        struct gap_note note = gaps_of_batch(&slot->batch);
-        gaps_add(&lost, GAP_UNENCODED, &note);
-        gaps_fold(&lost, &slot->carried);
-        tell_dropped(b, note.measurements, err_text(r));
-    }
-    uint64_t n = queue_trim(&b->queue, &lost);
-    if (n > 0)
-        tell_dropped(b, n, "the queue is full");
-    if (!gaps_empty(&lost))
-        outbox_note_gaps(b->outbox, &lost);
+        r = b->queue.n == 0 ? hold(b, slot, &label)
+                            : encode_and_push(b, slot, forms, &label);
+    if (r)
+        b->session = before;
+    return r;
 }
 
-bool backlog_empty(const struct backlog *b)
+static void lose(struct backlog *b, const struct outbox_slot *slot, int why)
 {
-    return b->queue.n == 0;
+    struct gap_set lost = slot->carried;
+    struct gap_note note = gaps_of_batch(&slot->batch);
+
+    gaps_add(&lost, GAP_UNENCODED, &note);
+    loss_dropped(&b->loss, note.measurements, &lost, err_text(why));
+}
+
+/* Makes a file of a batch in memory, in which it stands alone. */
+static int secure(struct backlog *b, struct queue_item *item, const struct forms *forms)
+{
+    struct label label = item->label;
+    struct span body = buf_span(&item->body);
+    int r = 0;
+
+    if (item->file)
+        return 0;
+    if (item->held_bytes > 0) {
+        r = encoding_alone(b->encoding, &b->held, forms, &label, &b->encoded);
+        body = buf_span(&b->encoded);
+    }
+    if (r == 0)
+        r = spooler_put(&b->spooler, b->identifier, &label, body, item);
+    forget(&b->encoded);
+    return r;
+}
+
+/* Moves the oldest to the spool until memory keeps no more than its share. */
+static void move_to_spool(struct backlog *b, const struct forms *forms)
+{
+    struct queue_item *oldest;
+
+    while (b->queue.bytes > b->spooler.keep_bytes &&
+           (oldest = queue_oldest_idle(&b->queue))) {
+        if (secure(b, oldest, forms))
+            return;
+        spool_uncover(b->spool, oldest->file);
+        queue_drop(&b->queue, oldest);
+    }
+}
+
+const struct batch *backlog_add(struct backlog *b, struct outbox_slot *slot,
+                                const struct agreement *a, uint64_t now_ns)
+{
+    const struct batch *at = b->queue.n == 0 ? &b->held : &slot->batch;
+    const struct forms forms = encoding_forms(a, now_ns);
+    int r = push(b, slot, &forms);
+
+    if (r) {
+        lose(b, slot, r);
+        at = &slot->batch;
+    } else if (b->spool_all) {
+        r = secure(b, b->queue.last, &forms); /* if not, it is in memory, as always */
+    }
+    if (b->spool)
+        move_to_spool(b, &forms);
+    spooler_room(&b->spooler, &b->queue);
+    spooler_tell(&b->spooler);
+    return at;
+}
+
+void backlog_secure(struct backlog *b, const struct agreement *a, uint64_t now_ns)
+{
+    const struct forms forms = encoding_forms(a, now_ns);
+    int r = 0;
+
+    if (!b->spool)
+        return;
+    for (struct queue_item *i = b->queue.head; i && r == 0; i = i->next)
+        r = secure(b, i, &forms);
+}
+
+static bool old_is_waiting(const struct backlog *b)
+{
+    return b->spool && spool_waiting(b->spool);
+}
+
+uint64_t backlog_due_ns(const struct backlog *b)
+{
+    if (b->queue.n > 0)
+        return 0;
+    if (!old_is_waiting(b))
+        return UINT64_MAX;
+    return b->probing ? 0 : b->catchup.due_ns;
 }
 
 uint64_t backlog_measurements(const struct backlog *b)
 {
+    struct spool_counts spooled = {.files = 0};
+
+    if (b->spool)
+        spool_count(b->spool, &spooled);
+    return queue_measurements(&b->queue) + spooled.uncovered;
+}
+
+uint64_t backlog_fresh(const struct backlog *b)
+{
     return queue_measurements(&b->queue);
+}
+
+uint64_t backlog_unsecured(const struct backlog *b)
+{
+    return queue_unfiled(&b->queue);
 }
 
 void backlog_check_session(struct backlog *b)
@@ -212,184 +256,243 @@ void backlog_check_session(struct backlog *b)
     if (!session_renew(&b->session))
         return;
     log_event(LOG_INFO, "boot_id_changed", LOG_STR("boot_id", b->session.boot_id));
-    queue_new_session(&b->queue, b->session.id);
 }
 
-/* The batch that is held, as the next of the chain. */
-static int encode_chained(struct backlog *b, const struct queue_item *item,
-                          struct delta_place *ret)
+/* Return: is it an old one's turn? */
+static bool turn_of_spool(const struct backlog *b, uint64_t now_ns)
 {
-    if (b->chain_session != item->session || b->chain_ticks >= b->chain_max_ticks)
-        recode_forget(b->recoder);
-    int r = recode_encode_chained(b->recoder, &b->held, item->form.coding,
-                                  item->first_tick, &b->sending, ret);
-    if (r)
+    if (!old_is_waiting(b))
+        return false;
+    return b->queue.n == 0 || (!b->probing && now_ns >= b->catchup.due_ns);
+}
+
+/* Finds the batch that is to be sent next. */
+static int choose(struct backlog *b, uint64_t now_ns, struct spool_batch *ret)
+{
+    struct gap_set lost = {0};
+    int r = E_GONE;
+
+    b->from = FROM_SPOOL;
+    if (turn_of_spool(b, now_ns))
+        r = spool_take(b->spool, &lost, ret);
+    if (!gaps_empty(&lost))
+        loss_dropped(&b->loss, lost.notes[GAP_DAMAGED].measurements, &lost,
+                     "a file of the spool is damaged");
+    if (r != E_GONE || b->queue.n == 0)
         return r;
-    if (ret->number == 0)
-        b->chain_ticks = 0;
-    b->chain_ticks += item->range.ticks;
-    b->chain_session = item->session;
+    b->from = FROM_MEMORY;
+    ret->label = &b->queue.head->label;
+    ret->body = buf_span(&b->queue.head->body);
     return 0;
 }
 
-/* The batch that is held, in a form that it then has. */
-static int encode_held(struct backlog *b, struct queue_item *item,
-                       const struct forms *forms, struct delta_place *ret)
+static uint64_t lowest_seq(const struct backlog *b, uint64_t session)
 {
-    item->form = forms->best;
-    if (item->form.media == MEDIA_DELTA) {
-        int r = encode_chained(b, item, ret);
-        if (!delta_is_too_small(b, r, item->form, &b->held))
-            return r;
-        item->form = forms->but_delta;
-    }
-    return recode_encode(b->recoder, &b->held, item->form, item->first_tick, &b->sending);
+    uint64_t in_memory = queue_floor(&b->queue, session);
+    uint64_t on_disk = b->spool ? spool_floor(b->spool, session) : UINT64_MAX;
+
+    return in_memory < on_disk ? in_memory : on_disk;
 }
 
-/* Reads the batch back and encodes it in another form. */
-static int transcode(struct backlog *b, const struct queue_item *item,
-                     const struct forms *forms, struct form *ret_form)
+/* Brings the batch into a form that the server takes, if it isn't in one. */
+static int encode(struct backlog *b, const struct spool_batch *chosen,
+                  const struct agreement *a, uint64_t now_ns, struct backlog_post *post)
 {
-    CLEANUP(batch_done) struct batch batch;
+    struct queue_item *head = b->from == FROM_MEMORY ? b->queue.head : NULL;
+    const struct forms forms = encoding_forms(a, now_ns);
+    int r;
 
-    batch_init(&batch, &batch_limits_default);
-    int r = recode_decode(b->recoder, buf_span(&item->body), item->form, &batch);
-    return r ? r
-             : encode_alone(b, &batch, item->first_tick, forms, &b->sending, ret_form);
+    post->form = chosen->label->form;
+    post->body = chosen->body;
+    if (head && head->held_bytes > 0) {
+        r = encoding_next(b->encoding, &b->held, &forms, &head->label, &b->sending,
+                          &post->place);
+        post->form = head->label.form;
+    } else if (!agreement_fits(a, post->form, now_ns)) {
+        r = encoding_again(b->encoding, chosen->body, chosen->label, &forms, &b->sending,
+                           &post->form);
+    } else {
+        return 0;
+    }
+    post->body = buf_span(&b->sending);
+    return r;
 }
 
 int backlog_begin(struct backlog *b, const struct agreement *a, uint64_t now_ns,
                   struct backlog_post *ret)
 {
-    struct queue_item *item = b->queue.head;
-    struct delta_place place = {.chained = false};
-    struct form form = item->form;
-    struct span body = buf_span(&item->body);
+    struct spool_batch chosen;
+    struct backlog_post post = {.place = {.chained = false}};
+    int r = choose(b, now_ns, &chosen);
 
-    if (item->held_bytes > 0 || !agreement_fits(a, form, now_ns)) {
-        const struct forms forms = agreed_forms(a, now_ns);
-        int r = item->held_bytes > 0 ? encode_held(b, item, &forms, &place)
-                                     : transcode(b, item, &forms, &form);
-        if (r)
-            return r;
-        if (item->held_bytes > 0)
-            form = item->form;
-        body = buf_span(&b->sending);
-    }
-    item->in_flight = true;
-    *ret = (struct backlog_post){
-        .body = body,
-        .form = form,
-        .place = place,
-        .session = item->session,
-        .seq = item->seq,
-        .floor = queue_floor(&b->queue),
-        .n_measurements = (size_t)item->range.measurements,
-    };
+    if (r == 0)
+        r = encode(b, &chosen, a, now_ns, &post);
+    if (r)
+        return r;
+    if (b->from == FROM_MEMORY)
+        b->queue.head->in_flight = true;
+    else
+        spool_in_flight(b->spool, true);
+    post.session = chosen.label->session;
+    post.seq = chosen.label->seq;
+    post.floor = lowest_seq(b, post.session);
+    post.n_measurements = (size_t)chosen.label->range.measurements;
+    b->begun_ns = now_ns;
+    *ret = post;
     return 0;
 }
 
 void backlog_give_back(struct backlog *b)
 {
-    b->queue.head->in_flight = false;
+    if (b->from == FROM_MEMORY) {
+        b->queue.head->in_flight = false;
+        encoding_break_chain(b->encoding);
+    } else {
+        spool_in_flight(b->spool, false);
+    }
+    b->probing = true;
     forget(&b->sending);
-    recode_forget(b->recoder);
 }
 
-void backlog_stored(struct backlog *b, bool replayed)
+/* The head of the queue leaves it. */
+static void pop(struct backlog *b)
 {
     queue_pop(&b->queue);
+    spooler_room(&b->spooler, &b->queue);
+}
+
+void backlog_stored(struct backlog *b, bool replayed, uint64_t now_ns)
+{
+    if (b->from == FROM_SPOOL) {
+        spool_stored(b->spool);
+        catchup_sent(&b->catchup, now_ns, now_ns - b->begun_ns);
+    } else {
+        if (b->queue.head->file)
+            spool_remove(b->spool, b->queue.head->file);
+        pop(b);
+        if (replayed)
+            encoding_break_chain(b->encoding);
+        if (b->probing)
+            catchup_restart(&b->catchup, now_ns);
+    }
+    b->probing = false;
     forget(&b->sending);
-    if (replayed)
-        recode_forget(b->recoder);
+    spooler_tell(&b->spooler);
+}
+
+/* What the server refused is kept for a person to look at. */
+static void keep_refused(struct backlog *b, struct queue_item *item)
+{
+    struct label label = item->label;
+    struct span body = buf_span(&item->body);
+    const struct forms as_it_is = {label.form, {MEDIA_MSGPACK, label.form.coding}};
+    int r = 0;
+
+    if (item->file) {
+        spool_set_aside(b->spool, item->file);
+        return;
+    }
+    if (item->held_bytes > 0) {
+        r = encoding_alone(b->encoding, &b->held, &as_it_is, &label, &b->encoded);
+        body = buf_span(&b->encoded);
+    }
+    if (r == 0)
+        spool_keep_rejected(b->spool, b->identifier, &label, body);
+    forget(&b->encoded);
+}
+
+static void reject(struct backlog *b, const struct label *label, const char *why)
+{
+    struct gap_set lost = label->carried;
+
+    gaps_add(&lost, GAP_REJECTED, &label->range);
+    b->counters->rejected += label->range.measurements;
+    log_event(LOG_WARNING, "batch_rejected", LOG_U64("seq", label->seq),
+              LOG_U64("measurements", label->range.measurements), LOG_STR("reason", why));
+    outbox_note_gaps(b->loss.outbox, &lost);
 }
 
 void backlog_reject(struct backlog *b, const char *why)
 {
-    const struct queue_item *item = b->queue.head;
-    struct gap_set lost = {0};
-
-    gaps_add(&lost, GAP_REJECTED, &item->range);
-    gaps_fold(&lost, &item->carried);
-    b->counters->rejected += item->range.measurements;
-    log_event(LOG_WARNING, "batch_rejected", LOG_U64("seq", item->seq),
-              LOG_U64("measurements", item->range.measurements), LOG_STR("reason", why));
-    queue_pop(&b->queue);
-    outbox_note_gaps(b->outbox, &lost);
-}
-
-/* What becomes a batch of its own. */
-struct part {
-    size_t from; /* measurements */
-    size_t n;
-    uint64_t first_tick;
-};
-
-/* Encodes a part of a batch into @body, in the form that @ret has. */
-static int encode_part(struct backlog *b, const struct batch *whole,
-                       const struct part *part, struct buf *body, struct queue_batch *ret)
-{
-    CLEANUP(batch_done) struct batch batch;
-
-    batch_init(&batch, &batch_limits_default);
-    int r = batch_set_identifier(&batch, batch_identifier(whole));
-    if (r == 0)
-        r = batch_append_range(&batch, whole, part->from, part->n);
-    if (r == 0)
-        r = recode_encode(b->recoder, &batch, ret->form, part->first_tick, body);
-    if (r)
-        return r;
-    ret->body = buf_span(body);
-    ret->range = gaps_of_batch(&batch);
-    return 0;
-}
-
-/* Puts two halves into the place of the first batch, which is @whole. */
-static int split_at(struct backlog *b, const struct batch *whole, size_t middle)
-{
-    const struct form form = b->queue.head->form;
-    struct queue_batch halves[2] = {{.form = form}, {.form = form}};
-    struct part part = {.n = middle, .first_tick = queue_split_tick(&b->queue)};
-    CLEANUP(buf_done) struct buf second;
-
-    buf_init(&second, BODY_MAX);
-    int r = encode_part(b, whole, &part, &b->encoded, &halves[0]);
-    if (r == 0) {
-        part.from = middle;
-        part.n = whole->n_items - middle;
-        part.first_tick += halves[0].range.ticks;
-        r = encode_part(b, whole, &part, &second, &halves[1]);
+    if (b->from == FROM_SPOOL) {
+        reject(b, spool_taken(b->spool).label, why);
+        spool_refused(b->spool);
+    } else {
+        reject(b, &b->queue.head->label, why);
+        if (b->spool)
+            keep_refused(b, b->queue.head);
+        pop(b);
     }
+    spooler_tell(&b->spooler);
+}
+
+/* Puts two halves into the place of the first batch of the queue. */
+static int put_in_queue(struct backlog *b, const struct half halves[2])
+{
+    const struct queue_batch items[2] = {
+        {.body = buf_span(&halves[0].body), .label = halves[0].label},
+        {.body = buf_span(&halves[1].body), .label = halves[1].label},
+    };
+
+    return queue_split(&b->queue, items);
+}
+
+static int put_in_spool(struct backlog *b, const struct half halves[2])
+{
+    const struct spool_part parts[2] = {
+        {.body = buf_span(&halves[0].body), .label = halves[0].label},
+        {.body = buf_span(&halves[1].body), .label = halves[1].label},
+    };
+
+    return spool_split(b->spool, parts);
+}
+
+static int cut(struct backlog *b, const struct batch *whole, const struct label *label)
+{
+    const struct session before = b->session;
+    struct half halves[2];
+
+    halves_init(halves, BODY_MAX);
+    int r = halve(encoding_recoder(b->encoding), whole, label, &b->session, halves);
     if (r == 0)
-        r = queue_split(&b->queue, halves);
+        r = b->from == FROM_SPOOL ? put_in_spool(b, halves) : put_in_queue(b, halves);
     if (r == 0)
         log_event(LOG_INFO, "batch_split", LOG_U64("measurements", whole->n_items),
-                  LOG_U64("first_half", middle));
-    forget(&b->encoded);
-    return r;
+                  LOG_U64("first_half", halves[0].label.range.measurements));
+    else
+        b->session = before;
+    halves_done(halves);
+    if (r != E_TOO_LARGE)
+        return r;
+    backlog_reject(b, "a single tick is too large for the server");
+    return 0;
 }
 
 int backlog_split(struct backlog *b)
 {
-    const struct queue_item *item = b->queue.head;
-    const struct batch *whole = &b->held;
+    struct queue_item *head = b->from == FROM_MEMORY ? b->queue.head : NULL;
     CLEANUP(batch_done) struct batch decoded;
-    int r = 0;
 
     batch_init(&decoded, &batch_limits_default);
-    if (item->held_bytes == 0) {
-        r = recode_decode(b->recoder, buf_span(&item->body), item->form, &decoded);
-        whole = &decoded;
+    if (head && head->file) {
+        /* Its file must be cut with it, at once: that is done to what is on disk only. */
+        spool_uncover(b->spool, head->file);
+        pop(b);
+        return 0;
     }
+    if (head && head->held_bytes > 0)
+        return cut(b, &b->held, &head->label);
+    const struct spool_batch old =
+        head ? (struct spool_batch){&head->label, buf_span(&head->body)}
+             : spool_taken(b->spool);
+    batch_init(&decoded, &batch_limits_default);
+    int r =
+        recode_decode(encoding_recoder(b->encoding), old.body, old.label->form, &decoded);
+    if (r == 0)
+        return cut(b, &decoded, old.label);
     if (r > 0)
         backlog_reject(b, err_text(r)); /* a time that the protocol doesn't know */
-    if (r)
-        return r > 0 ? 0 : r;
-    size_t middle = batch_middle_tick(whole);
-    if (middle > 0)
-        return split_at(b, whole, middle);
-    backlog_reject(b, "a single tick is too large for the server");
-    return 0;
+    return r > 0 ? 0 : r;
 }
 
 void backlog_trace(struct backlog *b, const struct backlog_post *post)
@@ -397,9 +500,10 @@ void backlog_trace(struct backlog *b, const struct backlog_post *post)
     CLEANUP(batch_done) struct batch decoded;
 
     batch_init(&decoded, &batch_limits_default);
-    if (b->queue.head->held_bytes > 0)
+    if (b->from == FROM_MEMORY && b->queue.head->held_bytes > 0)
         trace_batch(&b->held);
-    else if (recode_decode(b->recoder, post->body, post->form, &decoded) == 0)
+    else if (recode_decode(encoding_recoder(b->encoding), post->body, post->form,
+                           &decoded) == 0)
         trace_batch(&decoded);
     else
         log_event(LOG_TRACE, "unreadable", LOG_U64("bytes", post->body.n));

@@ -70,7 +70,7 @@ static int load_key(struct delivery *d)
 }
 
 int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
-                 struct counters *counters, struct delivery **ret)
+                 struct counters *counters, struct spool *spool, struct delivery **ret)
 {
     const struct http_conf http = {
         .url = conf->server_url,
@@ -98,7 +98,7 @@ int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
     if (r == 0)
         r = http_new(&http, &d->http);
     if (r == 0)
-        r = backlog_new(conf, outbox, counters, &d->backlog);
+        r = backlog_new(conf, outbox, counters, spool, &d->backlog);
     if (r) {
         delivery_free(d);
         return r;
@@ -118,9 +118,10 @@ void delivery_free(struct delivery *d)
     free(d);
 }
 
-void delivery_add(struct delivery *d, struct outbox_slot *slot, uint64_t now_ns)
+const struct batch *delivery_add(struct delivery *d, struct outbox_slot *slot,
+                                 uint64_t now_ns)
 {
-    backlog_add(d->backlog, slot, &d->agreement, now_ns);
+    return backlog_add(d->backlog, slot, &d->agreement, now_ns);
 }
 
 /* Logs why nothing gets through, once for each kind of reason. */
@@ -235,7 +236,8 @@ static void settle_snapshot(struct delivery *d, const struct http_answer *a,
     d->conflicted = true;
 }
 
-static void settle_stored(struct delivery *d, const struct http_answer *a)
+static void settle_stored(struct delivery *d, const struct http_answer *a,
+                          uint64_t now_ns)
 {
     const uint64_t n = d->post.n_measurements;
     const bool replayed = span_equal_nocase(a->replayed, SPAN("true"));
@@ -245,7 +247,7 @@ static void settle_stored(struct delivery *d, const struct http_answer *a)
         d->counters->replayed += n;
     log_event(LOG_DEBUG, "batch_stored", LOG_U64("seq", d->post.seq),
               LOG_U64("measurements", n), LOG_U64("bytes", d->post.body.n));
-    backlog_stored(d->backlog, replayed);
+    backlog_stored(d->backlog, replayed, now_ns);
     note_success(d);
 }
 
@@ -261,7 +263,7 @@ static void settle_post(struct delivery *d, const struct http_answer *a, uint64_
     enum outcome outcome =
         answer_outcome(a, d->post.n_measurements, d->agreement.named, &why);
     if (outcome == OUTCOME_STORED) {
-        settle_stored(d, a);
+        settle_stored(d, a, now_ns);
         return;
     }
     backlog_give_back(d->backlog);
@@ -356,9 +358,12 @@ static int start_post(struct delivery *d, uint64_t now_ns)
     return r;
 }
 
-static bool work_is_waiting(const struct delivery *d)
+/* When the next request is to be begun; UINT64_MAX while there is nothing to do. */
+static uint64_t due_ns(const struct delivery *d)
 {
-    return !backlog_empty(d->backlog) || (!d->greeted && !d->hurrying);
+    uint64_t due = !d->greeted && !d->hurrying ? 0 : backlog_due_ns(d->backlog);
+
+    return due > d->not_before_ns ? due : d->not_before_ns;
 }
 
 static void start_next(struct delivery *d, uint64_t now_ns)
@@ -366,6 +371,8 @@ static void start_next(struct delivery *d, uint64_t now_ns)
     bool ping = !http_connected(d->http) && !d->hurrying;
     int r = ping ? start_ping(d) : start_post(d, now_ns);
 
+    if (r == E_GONE && !ping)
+        return; /* what was due was damaged: that was told */
     if (r > 0 && !ping) {
         settle_split(d, 0, now_ns); /* too large in the form that the server wants */
     } else if (r) {
@@ -391,14 +398,14 @@ void delivery_step(struct delivery *d, uint64_t now_ns)
         else
             settle_post(d, &answer, now_ns);
     }
-    if (now_ns >= d->not_before_ns && work_is_waiting(d))
+    if (now_ns >= due_ns(d))
         start_next(d, now_ns);
 }
 
 void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_ns)
 {
-    if (d->stage == STAGE_IDLE && work_is_waiting(d) && d->not_before_ns < until_ns)
-        until_ns = d->not_before_ns;
+    if (d->stage == STAGE_IDLE && due_ns(d) < until_ns)
+        until_ns = due_ns(d);
     http_wait(d->http, fd, until_ns > now_ns ? until_ns - now_ns : 0);
 }
 
@@ -417,11 +424,23 @@ void delivery_reload_key(struct delivery *d, uint64_t now_ns)
 void delivery_hurry(struct delivery *d, uint64_t now_ns)
 {
     d->hurrying = true;
+    backlog_secure(d->backlog, &d->agreement, now_ns);
     if (d->not_before_ns > now_ns)
         d->not_before_ns = now_ns;
+}
+
+bool delivery_done(const struct delivery *d)
+{
+    return backlog_fresh(d->backlog) == 0 ||
+           (d->in_trouble && backlog_unsecured(d->backlog) == 0);
 }
 
 uint64_t delivery_unsent(const struct delivery *d)
 {
     return backlog_measurements(d->backlog);
+}
+
+uint64_t delivery_unsecured(const struct delivery *d)
+{
+    return backlog_unsecured(d->backlog);
 }

@@ -18,22 +18,27 @@
 #include "pcc/counters.h"
 #include "pcc/options.h"
 #include "pcc/outbox.h"
+#include "pcc/spool.h"
 
 struct delivery;
 
 /**
  * delivery_new() - set up; opens no connection yet
  * @conf, @outbox, @counters: outlive the delivery; gaps are noted with @outbox
+ * @spool: outlives it, too; NULL for none
  *
  * Return: 0, and gives *ret for delivery_free(); -ENOMEM; E_MALFORMED or -errno if the
  * key file can't be read.
  */
 PC_MUST_CHECK int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
-                               struct counters *counters, struct delivery **ret);
+                               struct counters *counters, struct spool *spool,
+                               struct delivery **ret);
 void delivery_free(struct delivery *d);
 
-/* Queues a batch, which must not be empty; drops older ones where there is no room. */
-void delivery_add(struct delivery *d, struct outbox_slot *slot, uint64_t now_ns);
+/* Queues a batch, which must not be empty, as backlog_add() says. Return: where the batch
+ * is now, until the next call. */
+const struct batch *delivery_add(struct delivery *d, struct outbox_slot *slot,
+                                 uint64_t now_ns);
 
 /* Goes on with what is in flight and begins what is due. @now_ns: the boot clock. */
 void delivery_step(struct delivery *d, uint64_t now_ns);
@@ -48,8 +53,14 @@ void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_n
  */
 void delivery_reload_key(struct delivery *d, uint64_t now_ns);
 
-/* The end is near: what is waiting for its time is sent now. */
+/* The end is near: what is in memory goes to the spool, too, and what is waiting for its
+ * time is sent now. */
 void delivery_hurry(struct delivery *d, uint64_t now_ns);
+/* Is there no sense in waiting any longer? All that is fresh is sent, or it is safe in
+ * the spool and the server can't be reached. */
+bool delivery_done(const struct delivery *d);
 
-/* Measurements that wait for the server. */
+/* Measurements that wait for the server; those that would be lost if the process ended.
+ */
 uint64_t delivery_unsent(const struct delivery *d);
+uint64_t delivery_unsecured(const struct delivery *d);

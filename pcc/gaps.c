@@ -21,6 +21,9 @@ static const struct {
     [GAP_UNSENT] = {"dropped", "the agent ended before it was delivered"},
     [GAP_KILLED] = {"killed",
                     "the agent or the host came to a sudden end; at most so much"},
+    [GAP_SPOOL_FULL] = {"dropped", "the spool was full"},
+    [GAP_DAMAGED] = {"damaged", "a file of the spool was damaged"},
+    [GAP_HELD] = {"stopped", "sampling was stopped, for the spool was full"},
 };
 
 struct gap_note gaps_of_batch(const struct batch *b)

@@ -23,6 +23,9 @@ enum gap_id {
     GAP_UNDATED,   /* batches from before the clock was set, for which it came too late */
     GAP_UNSENT,    /* batches that could not be delivered when the agent ended */
     GAP_KILLED,    /* what was lost with an agent that came to no end */
+    GAP_SPOOL_FULL, /* batches dropped from a full spool */
+    GAP_DAMAGED,    /* batches whose file in the spool was damaged */
+    GAP_HELD,       /* ticks not taken while there was no room for them */
     GAP_IDS,
 };
 

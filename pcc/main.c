@@ -45,6 +45,7 @@ struct program {
     struct outbox *outbox;
     struct sources *sources;
     struct collection *collection;
+    struct spool *spool;
     struct delivery *delivery;
     struct sender *sender;
     struct sampler *sampler;
@@ -91,6 +92,47 @@ static void log_warnings(const struct opt_state *state)
     }
 }
 
+/* The first place that can be had; the last one's result if none can. */
+static int open_spool(struct program *p, const char **ret_path)
+{
+    int r = -ENOENT;
+
+    for (size_t i = 0; i < 2 && r && p->conf.spool_dirs[i]; i++) {
+        const struct spool_conf conf = {
+            .path = p->conf.spool_dirs[i],
+            .max_bytes = p->conf.spool_max_bytes,
+            .reserve_bytes = p->conf.spool_reserve_bytes,
+            .rejected_bytes = p->conf.rejected_max_bytes,
+        };
+        *ret_path = conf.path;
+        r = spool_open(&conf, &p->spool);
+    }
+    return r;
+}
+
+/* Return: 0; with PCC_SPOOL=always also the reason why there is none. */
+static int start_spool(struct program *p)
+{
+    const char *path = "";
+    struct spool_counts counts;
+
+    if (p->conf.spool == PCC_SPOOL_NEVER)
+        return 0;
+    int r = open_spool(p, &path);
+    if (r == 0) {
+        spool_count(p->spool, &counts);
+        log_event(LOG_INFO, "spool", LOG_STR("folder", path),
+                  LOG_U64("batches", counts.files),
+                  LOG_U64("measurements", counts.measurements));
+        return 0;
+    }
+    bool needed = p->conf.spool == PCC_SPOOL_ALWAYS;
+    log_event(needed ? LOG_ERROR : LOG_WARNING, "spool_unavailable",
+              LOG_STR("folder", path),
+              LOG_STR("reason", r == E_PENDING ? "another pcc has it" : err_text(r)));
+    return needed ? r : 0;
+}
+
 static int start_delivery(struct program *p)
 {
     CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -102,7 +144,7 @@ static int start_delivery(struct program *p)
     if (p->conf.tls_skip_verify)
         log_event(LOG_WARNING, "tls_not_verified",
                   LOG_STR("what", "any server is trusted with the key and the data"));
-    int r = delivery_new(&p->conf, p->outbox, &p->counters, &p->delivery);
+    int r = delivery_new(&p->conf, p->outbox, &p->counters, p->spool, &p->delivery);
     if (r)
         log_event(LOG_ERROR, "start_failed", LOG_STR("error", apikey_text(r)),
                   LOG_STR("apikey_file", p->conf.apikey_file));
@@ -161,6 +203,8 @@ static int start(struct program *p)
     if (*p->conf.collection)
         r = start_collection(p);
     if (r == 0 && p->conf.mode == PCC_TRICKLE)
+        r = start_spool(p);
+    if (r == 0 && p->conf.mode == PCC_TRICKLE)
         r = start_delivery(p);
     return r ? r : start_threads(p);
 }
@@ -168,6 +212,7 @@ static int start(struct program *p)
 static void free_parts(struct program *p)
 {
     delivery_free(p->delivery);
+    spool_free(p->spool);
     collection_free(p->collection);
     sources_free(p->sources);
     outbox_free(p->outbox);
@@ -232,19 +277,24 @@ static int stop(struct program *p)
     uint64_t within_ns = p->conf.timeout_ns < FLUSH_MAX ? p->conf.timeout_ns : FLUSH_MAX;
     uint64_t before = losses(c);
 
+    struct spool_counts left = {.files = 0};
+
     sampler_stop(p->sampler);
     uint64_t lost = sender_stop(p->sender, within_ns);
     lost += losses(c) - before;
     if (lost > 0)
         log_event(LOG_ERROR, "measurements_lost", LOG_U64("measurements", lost),
                   LOG_STR("reason", "they could not be delivered before the end"));
-    log_event(
-        LOG_INFO, "stopped", LOG_U64("ticks", c->ticks), LOG_U64("missed", c->missed),
-        LOG_U64("measurements", c->measurements), LOG_U64("appended", c->appended),
-        LOG_U64("sent", c->sent), LOG_U64("replayed", c->replayed),
-        LOG_U64("dropped", c->dropped + c->behind), LOG_U64("rejected", c->rejected),
-        LOG_U64("conflicts", c->conflicts), LOG_U64("bytes_sent", c->bytes_sent),
-        LOG_U64("requests", c->requests), LOG_U64("connections", c->connections));
+    if (p->spool)
+        spool_count(p->spool, &left);
+    log_event(LOG_INFO, "stopped", LOG_U64("spooled", left.measurements),
+              LOG_U64("ticks", c->ticks), LOG_U64("missed", c->missed),
+              LOG_U64("measurements", c->measurements), LOG_U64("appended", c->appended),
+              LOG_U64("sent", c->sent), LOG_U64("replayed", c->replayed),
+              LOG_U64("dropped", c->dropped + c->behind),
+              LOG_U64("rejected", c->rejected), LOG_U64("conflicts", c->conflicts),
+              LOG_U64("bytes_sent", c->bytes_sent), LOG_U64("requests", c->requests),
+              LOG_U64("connections", c->connections));
     return lost > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -318,7 +368,8 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
         return EXIT_SUCCESS;
     }
     (void)gethostname(host_name, sizeof host_name - 1); /* too long: cut */
-    const struct pcc_surroundings around = {host_name, home_folder()};
+    const struct pcc_surroundings around = {host_name, home_folder(),
+                                            getenv("XDG_STATE_HOME")};
     if (options_finish(&p->conf, &around, error, sizeof error))
         return usage_error(error);
     log_init((enum log_level)p->conf.loglevel);

@@ -26,6 +26,19 @@ static const char *const compressions[] = {
     NULL,
 };
 
+static const char *const spools[] = {
+    [PCC_SPOOL_AUTO] = "auto",
+    [PCC_SPOOL_ALWAYS] = "always",
+    [PCC_SPOOL_NEVER] = "never",
+    NULL,
+};
+static const char *const spool_fulls[] = {
+    [PCC_FULL_DROP] = "drop-oldest",
+    [PCC_FULL_STOP] = "stop",
+    NULL,
+};
+
+#define SPOOL_DIR "/var/lib/pcc/spool"
 #define LEVEL_DELTA 6 /* its bodies are small: the time doesn't count */
 #define LEVEL_OTHERS 1
 
@@ -149,7 +162,61 @@ static const struct opt pcc_opts[] = {
      .dflt = "4MiB",
      .min = 4 * KIB,
      .max = 4 * GIB,
-     .help = "memory for batches that wait for the server; when full, the oldest go"},
+     .help =
+         "memory for batches that wait for the server; half full, the oldest go to the "
+         "spool"},
+    {.name = "spool",
+     .type = OPT_CHOICE,
+     .at = AT(spool),
+     .dflt = "auto",
+     .choices = spools,
+     .help =
+         "when batches go to disk: auto: those that memory has no room for, and all at "
+         "the end; always: each, before it is sent; never"},
+    {.name = "spool-dir",
+     .type = OPT_STRING,
+     .at = AT(spool_dir),
+     .dflt = "",
+     .help =
+         "the folder for them; empty: " SPOOL_DIR ", or pcc/spool in the user's state "
+         "folder"},
+    {.name = "spool-max",
+     .type = OPT_SIZE,
+     .at = AT(spool_max_bytes),
+     .dflt = "64MiB",
+     .min = 64 * KIB,
+     .max = TIB,
+     .help = "disk for them"},
+    {.name = "spool-reserve",
+     .type = OPT_SIZE,
+     .at = AT(spool_reserve_bytes),
+     .dflt = "64MiB",
+     .max = TIB,
+     .zero_too = true,
+     .help = "disk that stays free for others: below it nothing is written"},
+    {.name = "spool-full",
+     .type = OPT_CHOICE,
+     .at = AT(spool_full),
+     .dflt = "drop-oldest",
+     .choices = spool_fulls,
+     .help =
+         "when there is no room: drop-oldest: what is oldest goes; stop: no ticks are "
+         "taken until there is"},
+    {.name = "rejected-max",
+     .type = OPT_SIZE,
+     .at = AT(rejected_max_bytes),
+     .dflt = "8MiB",
+     .max = TIB,
+     .zero_too = true,
+     .help = "disk for what the server refused for good and for damaged files"},
+    {.name = "catchup-share",
+     .type = OPT_FRACTION,
+     .at = AT(catchup_share_millionths),
+     .dflt = "0.5",
+     .min = MILLION / 1000,
+     .max = MILLION,
+     .help = "the part of the time that the connection may be busy with what waited on "
+             "disk"},
     {.name = "timeout",
      .type = OPT_DURATION,
      .at = AT(timeout_ns),
@@ -316,6 +383,31 @@ static int finish_collection(struct pcc_conf *conf, const struct pcc_surrounding
     return 0;
 }
 
+/* The system's place first, then the user's (XDG Base Directory Specification). */
+static int finish_spool(struct pcc_conf *conf, const struct pcc_surroundings *around,
+                        const struct problem *p)
+{
+    bool state = around->state && *around->state == '/';
+    int n = 0;
+
+    if (*conf->spool_dir) {
+        conf->spool_dirs[0] = conf->spool_dir;
+        return 0;
+    }
+    conf->spool_dirs[0] = SPOOL_DIR;
+    if (state)
+        n = snprintf(conf->spool_text, sizeof conf->spool_text, "%s/pcc/spool",
+                     around->state);
+    else if (around->home)
+        n = snprintf(conf->spool_text, sizeof conf->spool_text,
+                     "%s/.local/state/pcc/spool", around->home);
+    if (n >= (int)sizeof conf->spool_text)
+        return fail(p, "PCC_SPOOL_DIR: the state folder's path is too long: name one");
+    if (n > 0)
+        conf->spool_dirs[1] = conf->spool_text;
+    return 0;
+}
+
 static bool named_before(const char *list, struct span name)
 {
     struct span names = span_of_str(list);
@@ -379,6 +471,8 @@ int options_finish(struct pcc_conf *conf, const struct pcc_surroundings *around,
         r = finish_identifier(conf, around, &p);
     if (r == 0)
         r = finish_collection(conf, around, &p);
+    if (r == 0)
+        r = finish_spool(conf, around, &p);
     if (r == 0)
         r = check_subsystems(conf, &p);
     return r ? r : check_trickle(conf, &p);

@@ -13,6 +13,17 @@ enum pcc_mode {
     PCC_TRICKLE,
 };
 
+enum pcc_spool {
+    PCC_SPOOL_AUTO,
+    PCC_SPOOL_ALWAYS,
+    PCC_SPOOL_NEVER,
+};
+
+enum pcc_spool_full {
+    PCC_FULL_DROP,
+    PCC_FULL_STOP,
+};
+
 #define PCC_URL_MAX 2048u
 
 /* Texts live as long as the opt_state they were loaded with, or lie in the struct, which
@@ -36,6 +47,14 @@ struct pcc_conf {
     int compression;            /* enum coding */
     uint64_t compression_level; /* 1 to 9 */
     uint64_t queue_max_bytes;
+    int spool;                 /* enum pcc_spool */
+    const char *spool_dir;     /* empty: the first of spool_dirs that can be had */
+    const char *spool_dirs[2]; /* NULL for none */
+    uint64_t spool_max_bytes;
+    uint64_t spool_reserve_bytes;
+    int spool_full; /* enum pcc_spool_full */
+    uint64_t rejected_max_bytes;
+    uint64_t catchup_share_millionths;
     uint64_t timeout_ns;
     uint64_t connect_timeout_ns;
     const char *root; /* without a slash at its end; empty for none */
@@ -48,13 +67,15 @@ struct pcc_conf {
     char url_text[PCC_URL_MAX];
     char root_text[PATH_MAX];
     char collection_text[PATH_MAX];
+    char spool_text[PATH_MAX];
     char host_name[LIMIT_IDENTIFIER_BYTES + 1];
 };
 
 /* What this machine adds to the settings. */
 struct pcc_surroundings {
     const char *host_name;
-    const char *home; /* the home folder; NULL if there is none */
+    const char *home;  /* the home folder; NULL if there is none */
+    const char *state; /* XDG_STATE_HOME; NULL or empty if it isn't set */
 };
 
 /* The table with its texts. */

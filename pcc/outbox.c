@@ -16,6 +16,7 @@ struct outbox {
     size_t bytes;             /* and their names and texts */
     struct counters *counters;
     int wake_fd;
+    _Atomic bool held;
     pthread_mutex_t lock;
     /* guarded by lock, which is held for moves of pointers and small sums only */
     struct outbox_slot *sealed[OUTBOX_SLOTS]; /* oldest first */
@@ -169,6 +170,16 @@ void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps)
     (void)enter(o, OUTBOX_WAIT);
     gaps_fold(&o->gaps, gaps);
     leave(o);
+}
+
+void outbox_hold(struct outbox *o, bool hold)
+{
+    o->held = hold;
+}
+
+bool outbox_held(const struct outbox *o)
+{
+    return o->held;
 }
 
 int outbox_fd(const struct outbox *o)

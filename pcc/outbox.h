@@ -72,6 +72,10 @@ void outbox_wake(struct outbox *o);
 struct outbox_slot *outbox_take(struct outbox *o);
 /* Thread: sender. Gives back what outbox_take() gave. */
 void outbox_release(struct outbox *o, struct outbox_slot *slot);
+/* Thread: sender. Should the sampler take no more ticks for now? */
+void outbox_hold(struct outbox *o, bool hold);
+/* Any thread. */
+bool outbox_held(const struct outbox *o);
 /* Thread: sender. Notes gaps for the sampler to tell of in the next batch. */
 void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps);
 

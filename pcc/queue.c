@@ -8,9 +8,9 @@
 /* Capacities are multiples of this, so that memory fits the next batch too. */
 #define ROUND 4096u
 
-void queue_init(struct queue *q, uint64_t max_bytes, uint64_t session)
+void queue_init(struct queue *q)
 {
-    *q = (struct queue){.max_bytes = max_bytes, .session = session, .next_seq = 1};
+    *q = (struct queue){.head = NULL};
 }
 
 static void free_item(struct queue_item *item)
@@ -30,13 +30,6 @@ void queue_done(struct queue *q)
     }
     free_item(q->spare);
     q->spare = NULL;
-}
-
-void queue_new_session(struct queue *q, uint64_t session)
-{
-    q->session = session;
-    q->next_seq = 1;
-    q->next_tick = 0;
 }
 
 /* The spare one, if its memory is enough and not far too much; else a new one. */
@@ -61,23 +54,17 @@ static struct queue_item *get_item(struct queue *q, size_t n)
     return item;
 }
 
-static struct queue_item *make_item(struct queue *q, const struct queue_batch *batch,
-                                    uint64_t first_tick)
+static struct queue_item *make_item(struct queue *q, const struct queue_batch *batch)
 {
-    assert(batch->range.measurements > 0);
+    assert(batch->label.range.measurements > 0);
     struct queue_item *item = get_item(q, batch->body.n);
     if (!item)
         return NULL;
     struct buf body = item->body;
     *item = (struct queue_item){
         .body = body,
-        .form = batch->form,
         .held_bytes = batch->held_bytes,
-        .session = q->session,
-        .seq = q->next_seq++,
-        .first_tick = first_tick,
-        .range = batch->range,
-        .carried = batch->carried,
+        .label = batch->label,
     };
     int r = buf_append(&item->body, batch->body);
     assert(r == 0); /* there is room */
@@ -121,27 +108,27 @@ static void remove_behind(struct queue *q, struct queue_item *prev)
 int queue_push(struct queue *q, const struct queue_batch *batch)
 {
     assert(batch->held_bytes == 0 || q->n == 0);
-    struct queue_item *item = make_item(q, batch, q->next_tick);
+    struct queue_item *item = make_item(q, batch);
     if (!item)
         return -ENOMEM;
     insert(q, q->last, item);
-    q->next_tick += item->range.ticks;
     return 0;
 }
 
-uint64_t queue_trim(struct queue *q, struct gap_set *lost)
+struct queue_item *queue_oldest_idle(const struct queue *q)
 {
-    uint64_t n_lost = 0;
+    if (q->n < 2)
+        return NULL;
+    return q->head->in_flight ? q->head->next : q->head;
+}
 
-    while (q->bytes > q->max_bytes && q->n > 1) {
-        struct queue_item *prev = q->head->in_flight ? q->head : NULL;
-        const struct queue_item *oldest = prev ? prev->next : q->head;
-        gaps_add(lost, GAP_FULL, &oldest->range);
-        gaps_fold(lost, &oldest->carried);
-        n_lost += oldest->range.measurements;
-        remove_behind(q, prev);
-    }
-    return n_lost;
+void queue_drop(struct queue *q, const struct queue_item *item)
+{
+    struct queue_item *prev = NULL;
+
+    for (struct queue_item *at = q->head; at != item; at = at->next)
+        prev = at;
+    remove_behind(q, prev);
 }
 
 void queue_pop(struct queue *q)
@@ -152,52 +139,52 @@ void queue_pop(struct queue *q)
 int queue_split(struct queue *q, const struct queue_batch halves[2])
 {
     struct queue_item *old = q->head;
-    const uint64_t tick = queue_split_tick(q);
-    struct queue_item *first = make_item(q, &halves[0], tick);
-    struct queue_item *second =
-        first ? make_item(q, &halves[1], tick + halves[0].range.ticks) : NULL;
+    struct queue_item *first = make_item(q, &halves[0]);
+    struct queue_item *second = first ? make_item(q, &halves[1]) : NULL;
 
     if (!second) {
         free_item(first);
         return -ENOMEM;
     }
-    if (old->session != q->session)
-        q->next_tick += first->range.ticks + second->range.ticks;
-    first->carried = old->carried;
-    first->is_half = second->is_half = true;
     insert(q, old, second);
     insert(q, old, first);
     queue_pop(q);
     return 0;
 }
 
-uint64_t queue_split_tick(const struct queue *q)
-{
-    return q->head->session == q->session ? q->head->first_tick : q->next_tick;
-}
-
-uint64_t queue_floor(const struct queue *q)
+uint64_t queue_floor(const struct queue *q, uint64_t session)
 {
     uint64_t floor = UINT64_MAX;
 
     /* Halves, whose SEQs are newer than their place, are always in front; behind them the
      * SEQs of a session only grow. */
     for (const struct queue_item *item = q->head; item; item = item->next) {
-        if (item->session != q->head->session)
+        if (item->label.session != session)
             continue;
-        if (item->seq < floor)
-            floor = item->seq;
-        if (!item->is_half)
+        if (item->label.seq < floor)
+            floor = item->label.seq;
+        if (!item->label.is_half)
             break;
     }
     return floor;
 }
 
-uint64_t queue_measurements(const struct queue *q)
+static uint64_t sum(const struct queue *q, bool filed_too)
 {
     uint64_t n = 0;
 
     for (const struct queue_item *item = q->head; item; item = item->next)
-        n += item->range.measurements;
+        if (filed_too || item->file == 0)
+            n += item->label.range.measurements;
     return n;
+}
+
+uint64_t queue_measurements(const struct queue *q)
+{
+    return sum(q, true);
+}
+
+uint64_t queue_unfiled(const struct queue *q)
+{
+    return sum(q, false);
 }

@@ -105,7 +105,8 @@ static void take_tick(struct sampler *s, const struct moment *now)
     seal(s, now->boot_ns);
 }
 
-static void note_missed(struct sampler *s, uint64_t missed, uint64_t first_ns)
+static void note_missed(struct sampler *s, enum gap_id why, uint64_t missed,
+                        uint64_t first_ns)
 {
     struct gap_note note = {
         .from_ns = first_ns,
@@ -114,7 +115,7 @@ static void note_missed(struct sampler *s, uint64_t missed, uint64_t first_ns)
         .measurements = missed * sources_count(s->sources),
     };
 
-    gaps_add(&s->gaps, GAP_MISSED, &note);
+    gaps_add(&s->gaps, why, &note);
     s->counters->missed += missed;
 }
 
@@ -166,10 +167,13 @@ static void *sampler_run(void *arg)
         uint64_t due_time_ns = now.time_ns - (now.boot_ns - grid_due(&s->grid));
         uint64_t missed = grid_arrive(&s->grid, now.boot_ns);
         if (missed > 0)
-            note_missed(s, missed, due_time_ns);
+            note_missed(s, GAP_MISSED, missed, due_time_ns);
         /* The clock may have been stepped: the next point, on it, as of now. */
         (void)grid_realign(&s->grid, now.time_ns + (grid_due(&s->grid) - now.boot_ns));
-        take_tick(s, &now);
+        if (outbox_held(s->outbox))
+            note_missed(s, GAP_HELD, 1, now.time_ns);
+        else
+            take_tick(s, &now);
     }
     finish(s);
     return NULL;

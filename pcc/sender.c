@@ -20,7 +20,7 @@ struct sender {
     _Atomic bool reloads;
     uint64_t within_ns;   /* written before stopping */
     uint64_t deadline_ns; /* boot clock; 0 while not stopping */
-    uint64_t unsent;      /* at the end */
+    uint64_t lost;        /* at the end */
     uint64_t behind_told; /* how much of counters.behind was logged */
     bool unwritable;      /* the collection, and that was logged */
     bool undated;         /* ticks were held, and that was logged */
@@ -39,12 +39,13 @@ static void note_lost(struct sender *s, const struct outbox_slot *slot, enum gap
     outbox_note_gaps(s->parts.outbox, &lost);
 }
 
-static void append_to_collection(struct sender *s, const struct outbox_slot *slot)
+static void append_to_collection(struct sender *s, const struct outbox_slot *slot,
+                                 const struct batch *batch)
 {
-    int r = collection_append(s->parts.collection, &slot->batch);
+    int r = collection_append(s->parts.collection, batch);
 
     if (r == 0)
-        s->parts.counters->appended += slot->batch.n_items;
+        s->parts.counters->appended += batch->n_items;
     else if (!s->parts.delivery) /* then the collection is all there is */
         note_lost(s, slot, GAP_UNWRITTEN);
     if (r && !s->unwritable)
@@ -56,10 +57,12 @@ static void append_to_collection(struct sender *s, const struct outbox_slot *slo
 
 static void pass_on(struct sender *s, struct outbox_slot *slot, uint64_t now_ns)
 {
-    if (s->parts.collection)
-        append_to_collection(s, slot);
+    const struct batch *batch = &slot->batch;
+
     if (s->parts.delivery)
-        delivery_add(s->parts.delivery, slot, now_ns);
+        batch = delivery_add(s->parts.delivery, slot, now_ns);
+    if (s->parts.collection)
+        append_to_collection(s, slot, batch);
 }
 
 /* Delivery may keep the batch, and the outbox gets back what delivery has: so it is one
@@ -110,7 +113,7 @@ static void give_up_oldest(struct sender *s)
 
     if (s->parts.collection) {
         early_restamp(&slot->batch, s->parts.interval_ns, 0);
-        append_to_collection(s, slot);
+        append_to_collection(s, slot, &slot->batch);
     }
     if (s->parts.delivery)
         note_lost(s, slot, GAP_UNDATED);
@@ -179,7 +182,7 @@ static bool ended(const struct sender *s, uint64_t now_ns)
 {
     const struct delivery *d = s->parts.delivery;
 
-    return !d || delivery_unsent(d) == 0 || now_ns >= s->deadline_ns;
+    return !d || delivery_done(d) || now_ns >= s->deadline_ns;
 }
 
 static void begin_to_stop(struct sender *s, uint64_t now_ns)
@@ -211,14 +214,14 @@ static void *sender_run(void *arg)
         uint64_t now_ns = clock_boot_ns();
         /* Looked at first: what the sampler sealed before the stop is then drained. */
         bool stopping = s->stopping;
-        if (stopping)
-            begin_to_stop(s, now_ns);
         outbox_clear(s->parts.outbox);
         if (s->reloads && s->parts.delivery) {
             s->reloads = false;
             delivery_reload_key(s->parts.delivery, now_ns);
         }
         drain(s, now_ns);
+        if (stopping)
+            begin_to_stop(s, now_ns);
         report(s, now_ns);
         if (s->parts.delivery)
             delivery_step(s->parts.delivery, now_ns);
@@ -229,7 +232,7 @@ static void *sender_run(void *arg)
     while (early_oldest(&s->early))
         give_up_oldest(s);
     if (s->parts.delivery)
-        s->unsent = delivery_unsent(s->parts.delivery);
+        s->lost = delivery_unsecured(s->parts.delivery);
     return NULL;
 }
 
@@ -267,7 +270,7 @@ uint64_t sender_stop(struct sender *s, uint64_t within_ns)
     s->stopping = true;
     outbox_wake(s->parts.outbox);
     (void)pthread_join(s->thread, NULL);
-    uint64_t unsent = s->unsent;
+    uint64_t lost = s->lost;
     free(s);
-    return unsent;
+    return lost;
 }

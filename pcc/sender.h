@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The thread that may block: takes sealed batches from the outbox, appends them to the
- * collection file, hands them to delivery, and logs what the sampler has noted. Ticks
- * from before the clock was set wait here (pcc/early.h): under a limit, past which and at
- * the end the collection gets them with times of 1970, and the server a gap.
+ * The thread that may block: takes sealed batches from the outbox, hands them to
+ * delivery, appends them to the collection file, and logs what the sampler has noted.
+ * Ticks from before the clock was set wait here (pcc/early.h): under a limit, past which
+ * and at the end the collection gets them with times of 1970, and the server a gap.
  */
 
 #include "pcc/collection.h"
@@ -39,6 +39,7 @@ void sender_reload(struct sender *s);
  *
  * The sampler must have ended. NULL is fine.
  *
- * Return: how many measurements were still waiting for the server at its end.
+ * Return: how many measurements are lost because neither the server nor the spool has
+ *         them at its end.
  */
 uint64_t sender_stop(struct sender *s, uint64_t within_ns);

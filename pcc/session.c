@@ -18,9 +18,16 @@ static void read_boot_id(char ret[40])
         memset(ret, 0, 40);
 }
 
-void session_init(struct session *s)
+static void begin(struct session *s)
 {
     s->id = clock_random_u64();
+    s->next_seq = 1;
+    s->next_tick = 0;
+}
+
+void session_init(struct session *s)
+{
+    begin(s);
     read_boot_id(s->boot_id);
 }
 
@@ -32,6 +39,27 @@ bool session_renew(struct session *s)
     if (strcmp(boot_id, s->boot_id) == 0)
         return false;
     memcpy(s->boot_id, boot_id, sizeof boot_id);
-    s->id = clock_random_u64();
+    begin(s);
     return true;
+}
+
+void session_number(struct session *s, struct label *label)
+{
+    label->session = s->id;
+    label->seq = s->next_seq++;
+    label->first_tick = s->next_tick;
+    s->next_tick += label->range.ticks;
+}
+
+void session_number_halves(struct session *s, const struct label *whole,
+                           struct label halves[2])
+{
+    session_number(s, &halves[0]);
+    session_number(s, &halves[1]);
+    halves[0].is_half = halves[1].is_half = true;
+    if (whole->session != s->id)
+        return;
+    s->next_tick -= halves[0].range.ticks + halves[1].range.ticks;
+    halves[0].first_tick = whole->first_tick;
+    halves[1].first_tick = whole->first_tick + halves[0].range.ticks;
 }

@@ -278,8 +278,9 @@ class Wire:
 
 
 class Pcc(Program):
-    """A pcc that trickles to a pcd, or works in local mode where there is none. under and
-    environment as for Pcd."""
+    """A pcc that trickles to a pcd, or works in local mode where there is none. It has no
+    spool unless the test names a folder for one (SPOOL_DIR). under and environment as for
+    Pcd."""
 
     def __init__(self, pcd=None, key=KEY, under=(), environment=None, **options):
         defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": ""}
@@ -288,6 +289,8 @@ class Pcc(Program):
                             APIKEY=key, IDENTIFIER="test-host")
         else:
             defaults.update(MODE="local", COLLECTION=os.path.join(folder(), "pcc.json"))
+        if "SPOOL_DIR" not in options:
+            defaults.update(SPOOL="never")
         defaults.update(options)
         self.options = {k: v for k, v in defaults.items() if v is not None}
         env = clean_environment(**{"PCC_" + k: v for k, v in self.options.items()},

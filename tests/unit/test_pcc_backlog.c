@@ -25,12 +25,13 @@ static void set_up(void)
 {
     conf = (struct pcc_conf){.identifier = "h1",
                              .queue_max_bytes = 64 * 1024,
+                             .spool_max_bytes = 64 * MIB,
                              .compression_level = 1,
                              .snapshot_interval = 1000};
     counters = (struct counters){0};
     agreement_init(&agreement, best);
     ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
-    ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
+    ck_assert_int_eq(backlog_new(&conf, outbox, &counters, NULL, &backlog), 0);
     ck_assert_int_eq(recode_new(1, 0, &recoder), 0);
 }
 
@@ -53,7 +54,7 @@ static void add(uint64_t from, uint64_t ticks)
         batches_add(&slot.batch, START + t * SEC, SPAN("/proc/meminfo"),
                     SPAN("\xff raw\n"));
     }
-    backlog_add(backlog, &slot, &agreement, 0);
+    (void)backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
 }
 
@@ -94,8 +95,8 @@ START_TEST(batch_stays_until_it_is_stored)
     ck_assert_uint_eq(again.session, session);
     ck_assert_uint_eq(again.seq, 1);
     ck_assert_uint_eq(again.floor, 1);
-    backlog_stored(backlog, false);
-    ck_assert(backlog_empty(backlog));
+    backlog_stored(backlog, false, 0);
+    ck_assert_uint_eq(backlog_due_ns(backlog), UINT64_MAX);
 }
 END_TEST
 
@@ -123,7 +124,7 @@ START_TEST(batch_that_finds_the_queue_empty_is_encoded_when_it_is_sent)
     backlog_give_back(backlog);
     agreement_init(&agreement, best);
     (void)assert_oldest(best, 1, 6);
-    backlog_stored(backlog, false);
+    backlog_stored(backlog, false, 0);
     ck_assert(agreement_refused(&agreement, best, 0));
     add(4, 1);
     agreement_init(&agreement, best);
@@ -139,7 +140,7 @@ START_TEST(batch_that_is_not_encoded_counts_in_the_queue)
 
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, START, SPAN("/proc/stat"), span_of(text, sizeof text));
-    backlog_add(backlog, &slot, &agreement, 0);
+    (void)backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
     for (uint64_t t = 1; t <= 4; t++)
         add(t, 1); /* 4 KiB each */
@@ -157,7 +158,7 @@ START_TEST(batch_that_was_dropped_before_it_was_encoded_leaves_no_trace)
         add(t, 1); /* the first was held, and dropped */
     for (uint64_t t = 5; t <= 20; t++) {
         (void)assert_oldest(best, t, 2);
-        backlog_stored(backlog, false);
+        backlog_stored(backlog, false, 0);
     }
     add(21, 3);
     (void)assert_oldest(best, 21, 6);
@@ -176,7 +177,7 @@ START_TEST(slot_gets_an_empty_batch_with_as_much_room)
         batches_add(batch, START, SPAN("/proc/stat"), SPAN("cpu 1\n"));
         ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
         ck_assert_ptr_eq(outbox_take(outbox), open);
-        backlog_add(backlog, open, &agreement, 0);
+        (void)backlog_add(backlog, open, &agreement, 0);
         ck_assert_ptr_ne(batch->bytes.data, bytes);
         ck_assert_uint_eq(batch->n_items, 0);
         ck_assert_uint_eq(batch->identifier_n, 0);
@@ -185,7 +186,7 @@ START_TEST(slot_gets_an_empty_batch_with_as_much_room)
         outbox_release(outbox, open);
         struct backlog_post post;
         ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), 0);
-        backlog_stored(backlog, false);
+        backlog_stored(backlog, false, 0);
     }
 }
 END_TEST
@@ -209,7 +210,7 @@ START_TEST(too_large_batch_is_cut_at_a_tick_down_to_one)
     ck_assert_int_eq(backlog_split(backlog), 0);
     ck_assert_uint_eq(counters.rejected, 2);
     (void)assert_oldest(best, 2, 2);
-    backlog_stored(backlog, false);
+    backlog_stored(backlog, false, 0);
     post = assert_oldest(best, 3, 6);
     ck_assert_uint_eq(post.seq, 3);
     struct gap_set gaps = collect();
@@ -228,11 +229,11 @@ START_TEST(batch_that_cannot_be_read_back_is_rejected)
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
     batches_add(&slot.batch, 2 * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
-    backlog_add(backlog, &slot, &agreement, 0);
+    (void)backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
     add(5, 1);
     (void)assert_oldest(best, 1, 2);
-    backlog_stored(backlog, false);
+    backlog_stored(backlog, false, 0);
     ck_assert(agreement_refused(&agreement, best, 0));
     ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), E_MALFORMED);
     ck_assert_int_eq(backlog_split(backlog), 0);
@@ -282,14 +283,14 @@ START_TEST(batch_that_finds_no_memory_becomes_a_gap)
     batch_init(&slot.batch, &batch_limits_default);
     for (long nth = 0; fired; nth++) {
         backlog_free(backlog);
-        ck_assert_int_eq(backlog_new(&conf, outbox, &counters, &backlog), 0);
+        ck_assert_int_eq(backlog_new(&conf, outbox, &counters, NULL, &backlog), 0);
         if (_i > 0)
             add(1, 1); /* then the next is encoded at once */
         batch_reset(&slot.batch);
         batches_add(&slot.batch, START + SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
         uint64_t before = backlog_measurements(backlog);
         fault_arm(nth);
-        backlog_add(backlog, &slot, &agreement, 0);
+        (void)backlog_add(backlog, &slot, &agreement, 0);
         fired = fault_disarm();
         n += fired;
         ck_assert_uint_eq(backlog_measurements(backlog), before + !fired);
@@ -334,10 +335,10 @@ static int one_round(struct outbox_slot *slot, const struct batch *tick)
 
     if (r)
         return r;
-    backlog_add(backlog, slot, &agreement, 0);
+    (void)backlog_add(backlog, slot, &agreement, 0);
     r = backlog_begin(backlog, &agreement, 0, &post);
     if (r == 0)
-        backlog_stored(backlog, false);
+        backlog_stored(backlog, false, 0);
     batch_reset(&slot->batch);
     return r;
 }
