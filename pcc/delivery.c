@@ -417,7 +417,7 @@ void delivery_reload_key(struct delivery *d, uint64_t now_ns)
         return;
     log_event(LOG_INFO, "key_read", LOG_STR("file", d->conf->apikey_file),
               LOG_STR("key", d->key_untried ? "not tried yet" : "as before"));
-    if (d->key_untried && refused && d->not_before_ns > now_ns)
+    if (refused && d->not_before_ns > now_ns)
         d->not_before_ns = now_ns;
 }
 

@@ -48,8 +48,9 @@ void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_n
 /**
  * delivery_reload_key() - read the key file again, for somebody says that it changed
  *
- * What waits because the server refused the key goes on at once with a new one. Logs what
- * came of it; a file that can't be used keeps the old key.
+ * What waits because the server refused the key is tried at once, also with the old one:
+ * it may be the server that was told. Logs what came of it; a file that can't be used
+ * keeps the old key.
  */
 void delivery_reload_key(struct delivery *d, uint64_t now_ns);
 
