@@ -1,33 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "pcd/auth.h"
 
-#include "common/buf.h"
-#include "common/io.h"
-#include "proto/limits.h"
 #include "proto/wire.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-#define AUTH_FILE_BYTES MIB
-
-/* One key, padded with zeros so that a comparison may go beyond its end. */
-struct auth_key {
-    size_t n;
-    uint8_t bytes[AUTH_KEY_BYTES];
-};
-
-struct key_set {
-    size_t n;
-    size_t cap;
-    struct auth_key *keys;
-};
-
 struct auth {
-    pthread_rwlock_t lock;
-    struct key_set set; /* guarded by lock */
+    pthread_mutex_t lock;
+    /* guarded by lock */
+    struct key_set *set; /* NULL: no keys yet */
+    uint64_t n_sets;     /* taken so far, this one included */
 };
 
 int auth_new(struct auth **ret)
@@ -36,7 +20,7 @@ int auth_new(struct auth **ret)
 
     if (!a)
         return -ENOMEM;
-    int r = pthread_rwlock_init(&a->lock, NULL);
+    int r = pthread_mutex_init(&a->lock, NULL);
     if (r) {
         free(a);
         return -r;
@@ -49,105 +33,72 @@ void auth_free(struct auth *a)
 {
     if (!a)
         return;
-    (void)pthread_rwlock_destroy(&a->lock);
-    free(a->set.keys);
+    (void)pthread_mutex_destroy(&a->lock);
+    key_set_unref(a->set);
     free(a);
 }
 
-static int set_add(struct key_set *set, struct span key)
+int auth_take(struct auth *a, struct span text, struct key_lines *ret_lines)
 {
-    if (key.n > AUTH_KEY_BYTES)
-        return E_MALFORMED;
-    for (size_t i = 0; i < key.n; i++)
-        if (key.data[i] <= ' ' || key.data[i] > '~')
-            return E_MALFORMED;
-    if (set->n == AUTH_KEYS_MAX)
-        return E_TOO_LARGE;
-    if (set->n == set->cap) {
-        size_t cap = set->cap ? set->cap * 2 : 4;
-        struct auth_key *keys = reallocarray(set->keys, cap, sizeof *keys);
+    struct key_set *set;
+    int r = key_set_parse(text, &set, ret_lines);
 
-        if (!keys)
-            return -ENOMEM;
-        set->keys = keys;
-        set->cap = cap;
-    }
-    struct auth_key *to = &set->keys[set->n++];
-    *to = (struct auth_key){.n = key.n};
-    memcpy(to->bytes, key.data, key.n);
+    if (r)
+        return r;
+    (void)pthread_mutex_lock(&a->lock);
+    struct key_set *old = a->set;
+    a->set = set;
+    a->n_sets++;
+    (void)pthread_mutex_unlock(&a->lock);
+    key_set_unref(old);
     return 0;
 }
 
-/* Cuts the first line off the text. */
-static struct span take_line(struct span *text)
+/* The set that holds now, referenced; NULL: none. */
+static struct key_set *current_set(struct auth *a, uint64_t *ret_number)
 {
-    const uint8_t *end = memchr(text->data, '\n', text->n);
-    size_t n = end ? (size_t)(end - text->data) : text->n;
-    struct span line = span_of(text->data, n);
-
-    *text = span_from(*text, end ? n + 1 : n);
-    if (line.n > 0 && line.data[line.n - 1] == '\r')
-        line.n--;
-    return span_trim(line);
+    (void)pthread_mutex_lock(&a->lock);
+    struct key_set *set = a->set ? key_set_ref(a->set) : NULL;
+    *ret_number = a->n_sets;
+    (void)pthread_mutex_unlock(&a->lock);
+    return set;
 }
 
-static int set_parse(struct key_set *set, struct span text, struct auth_file *ret)
+int auth_ask(struct auth *a, struct span key, struct auth_hint *hint,
+             struct auth_grant *ret)
 {
-    for (size_t line = 1; text.n > 0; line++) {
-        struct span key = take_line(&text);
+    struct key_digest digest;
+    uint64_t number;
 
-        if (key.n == 0 || key.data[0] == '#')
-            continue;
-        int r = set_add(set, key);
-        if (r == E_MALFORMED)
-            ret->line = line;
-        if (r)
-            return r;
-        ret->n_weak += key.n < AUTH_KEY_WEAK_BYTES;
-    }
-    ret->n_keys = set->n;
-    return set->n > 0 ? 0 : E_GONE;
-}
-
-int auth_load(struct auth *a, const char *path, struct auth_file *ret)
-{
-    CLEANUP(buf_done) struct buf text;
-    struct key_set set = {0};
-
-    *ret = (struct auth_file){0};
-    buf_init(&text, AUTH_FILE_BYTES);
-    int r = io_read_file(AT_FDCWD, path, &text);
-    if (r == 0)
-        r = set_parse(&set, buf_span(&text), ret);
+    *ret = (struct auth_grant){0};
+    if (key.n == 0 || key.n > KEY_BYTES)
+        return E_DENIED;
+    int r = key_digest(key, &digest);
+    if (r)
+        return r;
+    struct key_set *set = current_set(a, &number);
+    if (!set)
+        return E_DENIED;
+    if (hint->set != number || !key_set_is(set, hint->at, &digest))
+        r = key_set_find(set, &digest, &hint->at);
     if (r) {
-        free(set.keys);
+        key_set_unref(set);
         return r;
     }
-    (void)pthread_rwlock_wrlock(&a->lock);
-    struct key_set old = a->set;
-    a->set = set;
-    (void)pthread_rwlock_unlock(&a->lock);
-    free(old.keys);
+    hint->set = number;
+    *ret = (struct auth_grant){set, hint->at};
     return 0;
 }
 
-bool auth_check(struct auth *a, struct span key)
+bool auth_grant_writes(const struct auth_grant *g, struct span identifier)
 {
-    size_t found = 0;
+    return g->set && key_set_may_write(g->set, g->at, identifier);
+}
 
-    if (key.n == 0 || key.n > AUTH_KEY_BYTES)
-        return false;
-    (void)pthread_rwlock_rdlock(&a->lock);
-    for (size_t i = 0; i < a->set.n; i++) {
-        const struct auth_key *k = &a->set.keys[i];
-        size_t differs = k->n ^ key.n;
-
-        for (size_t j = 0; j < key.n; j++)
-            differs |= (size_t)(k->bytes[j] ^ key.data[j]);
-        found |= (size_t)(differs == 0);
-    }
-    (void)pthread_rwlock_unlock(&a->lock);
-    return found != 0;
+void auth_grant_done(struct auth_grant *g)
+{
+    key_set_unref(g->set);
+    *g = (struct auth_grant){0};
 }
 
 struct span auth_key_of(struct span apikey, struct span authorization)

@@ -2,55 +2,60 @@
 #pragma once
 
 /*
- * The keys that clients show: a file with one a line, blank lines and lines that begin
- * with # left out. A key is 1 to AUTH_KEY_BYTES bytes of printable ASCII without blanks.
- * The set is replaced whole, so that a reload that fails changes nothing.
+ * Who may do what: the set of keys that holds now, and what the key of a request grants.
+ * A grant outlives the set that it comes from, so that a batch is judged by the keys that
+ * held when its head came.
  *
- * Thread: auth_load() by one at a time, the others by any; a check waits for a reload
- * only while that swaps a pointer.
+ * Thread: auth_take() by one at a time, the others by any; nobody waits for longer than
+ * two pointers take to be swapped.
  */
 
-#include "common/err.h"
-#include "common/span.h"
-
-#include <stdbool.h>
-
-#define AUTH_KEY_BYTES 512u
-#define AUTH_KEYS_MAX 10000u
-/* A key shorter than this is taken, but deserves a warning. */
-#define AUTH_KEY_WEAK_BYTES 16u
+#include "pcd/key_set.h"
 
 struct auth;
 
-/* What a file of keys held. */
-struct auth_file {
-    size_t n_keys;
-    size_t n_weak; /* keys shorter than AUTH_KEY_WEAK_BYTES */
-    size_t line;   /* the line that was refused, from 1; 0 where it isn't one line */
+/* What a key was found to be; zeroed: nothing. */
+struct auth_grant {
+    struct key_set *set; /* referenced */
+    size_t at;
 };
 
-/* An empty set, which denies everybody. Return: 0, and gives *ret for auth_free();
- * -errno. */
+/* Where a key was found, for the next request of the same connection, which most likely
+ * shows the same one. Zeroed: nowhere yet. */
+struct auth_hint {
+    uint64_t set; /* which one, counted from 1 */
+    size_t at;
+};
+
+/* No keys, which denies everybody. Return: 0, and gives *ret for auth_free(); -errno. */
 PC_MUST_CHECK int auth_new(struct auth **ret);
 void auth_free(struct auth *a);
 
 /**
- * auth_load() - take the keys of a file
- * @ret: filled in on 0 and E_MALFORMED
+ * auth_take() - let the keys of a text hold from now on, and no others
  *
- * Return: 0; E_GONE: the file holds no key; E_MALFORMED: a line is no key;
- *         E_TOO_LARGE: more keys or bytes than a file of keys may have; -errno.
- *         On anything but 0 the keys are what they were.
+ * Return: as key_set_parse(). On anything but 0 the keys are what they were.
  */
-PC_MUST_CHECK int auth_load(struct auth *a, const char *path, struct auth_file *ret);
+PC_MUST_CHECK int auth_take(struct auth *a, struct span text,
+                            struct key_lines *ret_lines);
 
 /**
- * auth_check() - is this one of the keys?
+ * auth_ask() - is this one of the keys?
+ * @hint: looked at first, and updated
+ * @ret:  on 0, for auth_grant_done(); zeroed otherwise
  *
- * Takes as long for a wrong key as for a right one: every key is compared, each over
- * the whole length of what was shown.
+ * Takes as long for a wrong key as for a right one (key_set_find()), but where the hint
+ * holds: then the client hears sooner what it has heard before.
+ *
+ * Return: 0; E_DENIED; -ENOMEM.
  */
-bool auth_check(struct auth *a, struct span key);
+PC_MUST_CHECK int auth_ask(struct auth *a, struct span key, struct auth_hint *hint,
+                           struct auth_grant *ret);
+
+/* May it write as this identifier (valid UTF-8)? A zeroed grant: no. */
+bool auth_grant_writes(const struct auth_grant *g, struct span identifier);
+/* Lets go of it; it is zeroed then. Takes a zeroed one. */
+void auth_grant_done(struct auth_grant *g);
 
 /**
  * auth_key_of() - the key that a request shows

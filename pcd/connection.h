@@ -23,6 +23,7 @@
 
 #include "common/err.h"
 #include "common/media.h"
+#include "pcd/auth.h"
 #include "pcd/stats.h"
 
 #include <stdbool.h>
@@ -50,6 +51,7 @@ struct connection {
 
     /* The worker's. */
     struct upload *upload; /* the request being served */
+    struct auth_hint hint; /* of the key that was shown last */
     int linger_fd;         /* from lingerer_dup(), or -1 */
 };
 

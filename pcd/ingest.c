@@ -161,6 +161,11 @@ static int open_delta(struct ingest *i, struct scratch *s, struct span decoded,
     return r;
 }
 
+struct span ingest_identifier(const struct ingest *i, const struct scratch *s)
+{
+    return i->form == MEDIA_DELTA ? s->head.identifier : batch_identifier(&s->batch);
+}
+
 int ingest_read(struct ingest *i, struct scratch *s, struct span body,
                 struct err_at *reterr_at)
 {
@@ -175,6 +180,8 @@ int ingest_read(struct ingest *i, struct scratch *s, struct span body,
         r = decode_whole(i, s, decoded, reterr_at);
     if (r)
         return r;
+    if (!auth_grant_writes(i->grant, ingest_identifier(i, s)))
+        return E_DENIED;
     stats_add(i->service->stats, STATS_RECEIVED_BYTES, body.n);
     stats_add(i->service->stats, STATS_DECODED_BYTES, decoded.n);
     i->decode_ns = clock_boot_ns() - start_ns;
@@ -365,15 +372,14 @@ static int prepare(struct ingest *i, struct scratch *s, uint64_t now_ns, struct 
 
 void ingest_submit(struct ingest *i, struct scratch *s)
 {
-    bool is_delta = i->form == MEDIA_DELTA;
-    struct span identifier = is_delta ? s->head.identifier : batch_identifier(&s->batch);
+    struct span identifier = ingest_identifier(i, s);
     struct store *store = i->service->store;
     uint64_t start_ns = clock_boot_ns();
     uint64_t now_ns = clock_wall_ns();
     struct stats *stats = i->service->stats;
     struct job *job;
 
-    if (!is_delta)
+    if (i->form != MEDIA_DELTA)
         note_host(i, &s->batch, now_ns);
     int r = reserve_key(i, identifier, now_ns);
     if (r == E_PENDING) {

@@ -19,6 +19,7 @@
 #include "common/delta.h"
 #include "common/gzip.h"
 #include "common/media.h"
+#include "pcd/auth.h"
 #include "pcd/chains.h"
 #include "pcd/keys.h"
 #include "pcd/service.h"
@@ -54,6 +55,7 @@ PC_MUST_CHECK int scratch_inflate(struct scratch *s, enum coding coding, struct 
 struct ingest {
     /* Set by the caller. */
     struct service *service;
+    const struct auth_grant *grant; /* of the key that was shown */
     enum media_form form;
     enum coding coding;
     bool has_key;
@@ -90,10 +92,14 @@ PC_MUST_CHECK int ingest_parse_key(struct span key, struct span floor, bool *ret
  * A delta is only opened; and refused where it builds on others without a key.
  *
  * Return: 0; E_UNSUPPORTED for another version of delta; E_TRUNCATED, E_MALFORMED,
- *         E_TOO_LARGE; all with *reterr_at; -ENOMEM.
+ *         E_TOO_LARGE; all with *reterr_at; E_DENIED: the key may not write as the
+ *         batch's identifier; -ENOMEM.
  */
 PC_MUST_CHECK int ingest_read(struct ingest *i, struct scratch *s, struct span body,
                               struct err_at *reterr_at);
+
+/* The identifier of what ingest_read() decoded; also after E_DENIED. Borrows from @s. */
+struct span ingest_identifier(const struct ingest *i, const struct scratch *s);
 
 /* Hands over the batch that ingest_read() left in the scratch, which is free when this
  * returns. @i must stay until settled() was called. */

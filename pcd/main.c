@@ -8,9 +8,11 @@
 #include "common/notify.h"
 #include "common/units.h"
 #include "common/version.h"
+#include "pcd/apikeys.h"
 #include "pcd/auth.h"
 #include "pcd/chains.h"
 #include "pcd/hosts.h"
+#include "pcd/keygen.h"
 #include "pcd/options.h"
 #include "pcd/server.h"
 #include "pcd/stats.h"
@@ -23,6 +25,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -33,6 +36,8 @@
 /* While recovery goes on it says so each second, and asks for time until it next does. */
 #define RECOVERY_TELL_NS SEC
 #define RECOVERY_EXTEND_USEC (2 * MINUTE / USEC)
+/* How often the file of keys is looked at. */
+#define LOOK_NS SEC
 
 /* Everything that lives as long as the program. */
 struct pcd {
@@ -42,6 +47,7 @@ struct pcd {
     struct log_limit two_sessions;
     struct log_limit states_full;
     struct auth *auth;
+    struct apikeys apikeys;
     struct hosts *hosts;
     struct chains *chains;
     struct service service;
@@ -71,59 +77,27 @@ static void block_signals(sigset_t *ret)
     (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
 }
 
-/* Return: 0; as auth_load(), with the reason in words. */
-static int load_keys(struct pcd *p, char *reterr_text, size_t size)
-{
-    struct auth_file file;
-    int r = auth_load(p->auth, p->conf.apikeys_path, &file);
-
-    if (r == E_MALFORMED)
-        (void)snprintf(
-            reterr_text, size,
-            "line %zu is no key: expected 1 to %u printable characters, no blanks",
-            file.line, AUTH_KEY_BYTES);
-    else if (r)
-        (void)snprintf(reterr_text, size, "%s",
-                       r == E_GONE ? "there is no key in it" : err_text(r));
-    if (r)
-        return r;
-    log_event(LOG_INFO, "keys_loaded", LOG_STR("file", p->conf.apikeys_path),
-              LOG_U64("keys", file.n_keys));
-    if (file.n_weak > 0)
-        log_event(LOG_WARNING, "keys_weak", LOG_U64("keys", file.n_weak),
-                  LOG_STR("reason", "shorter than 16 characters"));
-    return 0;
-}
-
 static int start_keys(struct pcd *p)
 {
     const char *path = p->conf.apikeys_path;
-    char text[160];
+    char text[200];
     int r = auth_new(&p->auth);
 
     if (r) {
         complain("can't", "begin", err_text(r));
         return r;
     }
-    r = load_keys(p, text, sizeof text);
+    p->apikeys = (struct apikeys){.auth = p->auth, .path = path};
+    r = apikeys_read(&p->apikeys, text, sizeof text);
     if (r == -ENOENT || r == E_GONE)
         (void)fprintf(stderr,
-                      "pcd: no key in %s; make one: umask 077; mkdir -p %s; "
-                      "head -c 24 /dev/urandom | base64 > %s\n",
+                      "pcd: no key in %s; make one: umask 077; mkdir -p %s; pcd keygen > "
+                      "pcc.key; tail -n 1 pcc.key >> %s; an agent takes pcc.key as "
+                      "PCC_APIKEY_FILE\n",
                       path, p->conf.home_path, path);
     else if (r)
         complain("can't use", path, text);
     return r;
-}
-
-/* A set that can't be used is logged, and the old one stays. */
-static void reload_keys(struct pcd *p)
-{
-    char text[160];
-
-    if (load_keys(p, text, sizeof text))
-        log_event(LOG_ERROR, "keys_not_reloaded", LOG_STR("file", p->conf.apikeys_path),
-                  LOG_STR("reason", text));
 }
 
 static void count_sync(void *arg, uint64_t duration_ns)
@@ -254,11 +228,13 @@ static void serve(struct pcd *p, const sigset_t *signals)
 
     tell_ready(p);
     while (taken != SIGTERM && taken != SIGINT) {
-        taken = wait_for_signal(signals, pause_ns < HOUR ? pause_ns : HOUR);
+        taken = wait_for_signal(signals, pause_ns < LOOK_NS ? pause_ns : LOOK_NS);
         if (taken == SIGHUP) {
             (void)notify_reloading(&p->notify);
-            reload_keys(p);
+            apikeys_reload(&p->apikeys);
             tell_ready(p);
+        } else {
+            apikeys_look(&p->apikeys);
         }
         if (p->notify.watchdog_ns && is_committing(p))
             (void)notify_alive(&p->notify);
@@ -340,7 +316,8 @@ static int act(const struct opt_program *program, struct pcd *p,
 
 int main(int argc, char *argv[])
 {
-    (void)argc; /* argv ends in NULL */
+    if (argc > 1 && strcmp(argv[1], "keygen") == 0)
+        return keygen_run(argv + 2, stdout, stderr);
     struct opt_program program = options_program;
     struct opt_state state = {0};
     struct pcd p = {0};

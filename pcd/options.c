@@ -31,7 +31,8 @@ static const struct opt opts[] = {
      .type = OPT_STRING,
      .at = AT(apikeys_file),
      .dflt = "",
-     .help = "file of keys, one a line; without it HOME/apikeys; read again on SIGHUP"},
+     .help = "file of keys, one a line; without it HOME/apikeys; read again when it "
+             "changes and on SIGHUP"},
     {.name = "tls-cert",
      .type = OPT_STRING,
      .at = AT(tls_cert),
@@ -209,7 +210,8 @@ const struct opt_program options_program = {
     .name = "pcd",
     .prefix = "PCD_",
     .summary = "takes batches of measurements over HTTP and makes them durable",
-    .more = "SIGHUP reads the keys again; SIGTERM finishes what is in flight and ends.\n",
+    .more = "SIGHUP reads the keys again; SIGTERM finishes what is in flight and ends.\n"
+            "pcd keygen [PATTERN...] makes a key; see pcd keygen --help.\n",
     .version = "",
     .opts = opts,
     .n_opts = sizeof opts / sizeof *opts,

@@ -27,7 +27,7 @@ unsigned reply_code(int r)
     case E_UNSUPPORTED:
         return MHD_HTTP_UNSUPPORTED_MEDIA_TYPE;
     case E_DENIED:
-        return MHD_HTTP_UNAUTHORIZED;
+        return MHD_HTTP_FORBIDDEN;
     case E_GONE:
         return MHD_HTTP_NOT_FOUND;
     case E_NO_ROOM:

@@ -140,12 +140,21 @@ static bool needs_key(const struct upload *u)
            (u->route == STATS_METRICS && u->worker->service->conf->metrics_auth);
 }
 
-static bool has_key(const struct upload *u)
+/* Notes what the key that is shown may do. Return: does the request go on? */
+static bool let_in(struct upload *u)
 {
     const struct span *fields = u->head.fields;
+    int r = auth_ask(u->worker->service->auth,
+                     auth_key_of(fields[HEAD_APIKEY], fields[HEAD_AUTHORIZATION]),
+                     &u->connection->hint, &u->grant);
 
-    return auth_check(u->worker->service->auth,
-                      auth_key_of(fields[HEAD_APIKEY], fields[HEAD_AUTHORIZATION]));
+    if (r < 0) {
+        upload_refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+    } else if (r) {
+        upload_refuse(u, MHD_HTTP_UNAUTHORIZED, "no key, or one that is not known");
+        u->reply.asks_for_key = true;
+    }
+    return r == 0;
 }
 
 /* What is decided from the head, in the order of what matters more. */
@@ -162,9 +171,8 @@ static void decide(struct upload *u, const struct route *route, const char *meth
     } else if (!method_fits(route, method)) {
         upload_refuse(u, MHD_HTTP_METHOD_NOT_ALLOWED, "this route takes another method");
         u->reply.allow = route->allow;
-    } else if (needs_key(u) && !has_key(u)) {
-        upload_refuse(u, MHD_HTTP_UNAUTHORIZED, "no key, or one that is not known");
-        u->reply.asks_for_key = true;
+    } else if (needs_key(u) && !let_in(u)) {
+        return;
     } else if (route->takes_post && atomic_load(&w->service->stops)) {
         upload_refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down");
     } else if (route->takes_post) {

@@ -12,7 +12,7 @@ const char *const stats_route_names[STATS_ROUTES] = {
 };
 
 static const unsigned codes[STATS_CODES] = {
-    0, 200, 400, 401, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 507,
+    0, 200, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 500, 503, 507,
 };
 
 /* Upper bounds of the buckets, as numbers and as a label shows them. */

@@ -48,7 +48,7 @@ enum stats_duration {
     STATS_DURATIONS,
 };
 
-#define STATS_CODES 15u
+#define STATS_CODES 16u
 #define STATS_BUCKETS 14u
 
 struct stats_histogram {

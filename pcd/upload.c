@@ -43,6 +43,7 @@ void upload_free(struct upload *u)
     if (!u)
         return;
     release_body(u);
+    auth_grant_done(&u->grant);
     free(u);
 }
 
@@ -128,6 +129,7 @@ static void accept_batch(struct upload *u)
     const char *what;
 
     u->ingest.service = service;
+    u->ingest.grant = &u->grant;
     if (ingest_parse_key(fields[HEAD_IDEMPOTENCY_KEY], fields[HEAD_IDEMPOTENCY_FLOOR],
                          &u->ingest.has_key, &u->ingest.key, &what)) {
         upload_refuse(u, MHD_HTTP_BAD_REQUEST, what);
@@ -232,6 +234,15 @@ static void refuse_decode(struct upload *u, int r, const struct err_at *at)
     upload_refuse(u, reply_code(r), text);
 }
 
+static void refuse_identifier(struct upload *u, struct span identifier)
+{
+    char text[LIMIT_ERROR_BYTES];
+
+    (void)snprintf(text, sizeof text, "this key may not write as \"%.*s\"",
+                   (int)identifier.n, (const char *)identifier.data);
+    upload_refuse(u, reply_code(E_DENIED), text);
+}
+
 static void answer_ping(struct upload *u)
 {
     CLEANUP(buf_done) struct buf inflated;
@@ -278,7 +289,9 @@ static enum MHD_Result finish_batch(struct upload *u)
 
     int r = ingest_read(&u->ingest, &w->scratch, buf_span(&u->body), &at);
     release_body(u);
-    if (r)
+    if (r == E_DENIED)
+        refuse_identifier(u, ingest_identifier(&u->ingest, &w->scratch));
+    else if (r)
         refuse_decode(u, r, &at);
     if (r == 0) {
         r = connection_enter(w->connections, u->connection, CONNECTION_SETTLING);

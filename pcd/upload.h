@@ -61,6 +61,7 @@ struct upload {
     struct buf body;  /* what came; or a page on its way out */
     uint64_t charged; /* bytes of it charged to admit */
     uint64_t dropped; /* bytes */
+    struct auth_grant grant;
     struct ingest ingest;
     struct reply reply; /* its code is 0 until known */
     char error[LIMIT_ERROR_BYTES];

@@ -32,6 +32,7 @@ pc:zlib zlib1g-dev
 pc:msgpack|msgpack-c libmsgpack-dev
 pc:libcurl libcurl4-openssl-dev
 pc:libmicrohttpd libmicrohttpd-dev
+pc:gnutls libgnutls28-dev
 '
 NEEDED_TO_TEST='
 pc:check check

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "common/clock.h"
 #include "common/io.h"
 #include "common/units.h"
 #include "pcd/hosts.h"
@@ -107,8 +108,21 @@ static struct stats stats;
 static struct log_limit limit;
 static struct log_limit states_limit;
 static struct service service;
+static struct auth *auth;
+static struct auth_grant grant; /* of a key that may write as anybody */
 static struct scratch scratch;
 static struct delta_encoder *encoder;
+
+/* Takes keys, one of which is "key"; what that one may write holds from now on. */
+static void set_keys(struct span text)
+{
+    struct auth_hint hint = {0};
+    struct key_lines lines;
+
+    auth_grant_done(&grant);
+    ck_assert_int_eq(auth_take(auth, text, &lines), 0);
+    ck_assert_int_eq(auth_ask(auth, SPAN("key"), &hint, &grant), 0);
+}
 
 static void setup(void)
 {
@@ -142,6 +156,8 @@ static void setup(void)
         .two_sessions = &limit,
         .states_full = &states_limit,
     };
+    ck_assert_int_eq(auth_new(&auth), 0);
+    set_keys(SPAN("key\n"));
     ck_assert_int_eq(hosts_new(10, seed, &service.hosts), 0);
     ck_assert_int_eq(chains_new(conf.delta_state_max, seed, &service.chains), 0);
     ck_assert_int_eq(store_open(&store_conf, NULL, &service.store, &what), 0);
@@ -157,6 +173,8 @@ static void teardown(void)
     ck_assert_uint_eq(admit.bytes, 0);
     chains_free(service.chains);
     hosts_free(service.hosts);
+    auth_grant_done(&grant);
+    auth_free(auth);
     home_remove(&home);
 }
 
@@ -184,7 +202,8 @@ static void on_settled(struct ingest *i)
 
 static void begin(struct waiting *w, uint64_t seq)
 {
-    *w = (struct waiting){.ingest = {.service = &service, .settled = on_settled}};
+    *w = (struct waiting){
+        .ingest = {.service = &service, .grant = &grant, .settled = on_settled}};
     w->ingest.has_key = seq != 0;
     w->ingest.key = (struct key){.session = 1, .seq = seq};
     ck_assert_int_eq(sem_init(&w->done, 0, 0), 0);
@@ -235,6 +254,32 @@ START_TEST(a_batch_is_stored_once_and_then_a_replay)
     ck_assert_uint_eq(stats.counters[STATS_MEASUREMENTS], 3);
     ck_assert_uint_eq(stats.counters[STATS_REPLAYS], 1);
     ck_assert_uint_eq(stats.counters[STATS_RECEIVED_BYTES], 4 * (sizeof BODY - 1));
+}
+END_TEST
+
+START_TEST(a_key_that_may_not_write_as_somebody_leaves_no_trace)
+{
+    struct auth_grant none = {0};
+    struct chains_counts chains;
+    struct hosts_counts hosts;
+    struct waiting w;
+    struct err_at at;
+
+    set_keys(SPAN("key web-*\n"));
+    begin(&w, 1);
+    ck_assert_int_eq(read_body(&w, BODY, &at), E_DENIED);
+    ck_assert(span_equal_str(ingest_identifier(&w.ingest, &scratch), "h"));
+    scratch_reset(&scratch);
+    w.ingest.grant = &none;
+    ck_assert_int_eq(read_body(&w, BODY, &at), E_DENIED);
+    scratch_reset(&scratch);
+    (void)sem_destroy(&w.done);
+    hosts_count(service.hosts, clock_boot_ns(), &hosts);
+    ck_assert_uint_eq(hosts.known, 0);
+    chains_count(service.chains, &chains);
+    ck_assert_uint_eq(chains.states, 0);
+    set_keys(SPAN("key h\n"));
+    ck_assert_int_eq(bring(BODY, 1), 0); /* its number is free */
 }
 END_TEST
 
@@ -501,6 +546,29 @@ static struct chains_counts chains_now(void)
     chains_count(service.chains, &counts);
     return counts;
 }
+
+START_TEST(a_denied_delta_leaves_its_chain_alone)
+{
+    CLEANUP(buf_done) struct buf first;
+    CLEANUP(buf_done) struct buf second;
+    struct chains_counts chains;
+    struct waiting w;
+    struct err_at at;
+
+    encode_tick(1, &first);
+    encode_tick(2, &second);
+    ck_assert_int_eq(bring_delta(buf_span(&first), 1), 0);
+    set_keys(SPAN("key other\n"));
+    ck_assert_int_eq(read_delta(&w, buf_span(&second), 2, &at), E_DENIED);
+    ck_assert(span_equal_str(ingest_identifier(&w.ingest, &scratch), "h"));
+    scratch_reset(&scratch);
+    (void)sem_destroy(&w.done);
+    chains_count(service.chains, &chains);
+    ck_assert_uint_eq(chains.states, 1);
+    set_keys(SPAN("key\n"));
+    ck_assert_int_eq(bring_delta(buf_span(&second), 2), 0);
+}
+END_TEST
 
 START_TEST(a_chain_is_stored_batch_by_batch)
 {
@@ -854,6 +922,7 @@ static TCase *delta_cases(void)
     tcase_add_test(c, the_state_is_back_before_anybody_hears_of_the_batch);
     tcase_add_test(c, a_chain_without_a_key_is_refused_and_says_so);
     tcase_add_test(c, a_batch_that_builds_on_no_state_conflicts_and_its_key_is_free);
+    tcase_add_test(c, a_denied_delta_leaves_its_chain_alone);
     tcase_add_test(c, a_replay_of_a_delta_changes_no_state);
     tcase_add_test(c, whatever_is_broken_in_a_message_its_chain_and_key_are_not);
     tcase_add_test(c, a_delta_that_fails_leaves_no_state_to_build_on);
@@ -883,6 +952,7 @@ int main(void)
 
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, a_batch_is_stored_once_and_then_a_replay);
+    tcase_add_test(c, a_key_that_may_not_write_as_somebody_leaves_no_trace);
     tcase_add_test(c, a_batch_of_nothing_is_stored);
     tcase_add_test(c, the_lines_are_those_of_a_collection_in_the_file_of_the_first_day);
     tcase_add_loop_test(c, a_body_that_does_not_decode_says_why, 0,
