@@ -111,7 +111,8 @@ static void refuse(struct commit *c, struct job *j, int r)
     }
     forget_queued(c, j);
     if (j->has_key)
-        keys_settle(c->conf.keys, job_identifier(j), &j->key, r, j->arrival_ns);
+        keys_settle(c->conf.keys, job_identifier(j), &j->key, r,
+                    keys_now_ns(c->conf.keys));
     admit_release(c->conf.admit, j->charged);
     job_free(j);
     if (settled)
@@ -137,7 +138,8 @@ static void accept_all(struct commit *c, struct job *jobs)
         next = j->next;
         forget_queued(c, j);
         if (j->has_key)
-            keys_settle(c->conf.keys, job_identifier(j), &j->key, 0, j->arrival_ns);
+            keys_settle(c->conf.keys, job_identifier(j), &j->key, 0,
+                        keys_now_ns(c->conf.keys));
         filer_push(c->conf.filer, j); /* before the answer: the job is the filer's now */
         if (settled)
             settled(arg, 0);
@@ -419,6 +421,8 @@ int commit_new(const struct commit_conf *conf, struct commit **ret)
         return -ENOMEM;
     c->conf = *conf;
     c->next_number = conf->first_number;
+    c->before = conf->before;
+    c->log_total = c->synced_total = conf->log_total;
     c->log.fd = -1;
     (void)pthread_mutex_init(&c->lock, NULL); /* neither fails with default attributes */
     (void)pthread_cond_init(&c->wake, NULL);

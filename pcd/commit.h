@@ -29,8 +29,10 @@ struct commit_conf {
     struct keys *keys;
     struct filer *filer;
     struct admit *admit;
-    uint64_t first_number; /* of the log to begin with */
-    uint64_t log_bytes;    /* a log at least this long is followed by another */
+    uint64_t first_number;      /* of the log to begin with */
+    struct log_position before; /* as log_begin() has it */
+    uint64_t log_total;         /* bytes of log that the checkpoint doesn't cover yet */
+    uint64_t log_bytes;         /* a log at least this long is followed by another */
     uint64_t gather_ns;
     enum store_sync sync;
     struct store_observer observer;

@@ -171,8 +171,8 @@ struct dayfile *dayfile_find(struct dayfiles *d, struct span identifier, uint32_
     return f;
 }
 
-int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
-                struct dayfile **ret)
+/* A file that is known already, held; else NULL. */
+static struct dayfile *hold(struct dayfiles *d, struct span identifier, uint32_t day)
 {
     (void)pthread_mutex_lock(&d->lock);
     struct dayfile *f = find(d, identifier, day);
@@ -181,25 +181,37 @@ int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
         f->used = true;
     }
     (void)pthread_mutex_unlock(&d->lock);
-    if (f) {
-        *ret = f;
-        return 0;
-    }
+    return f;
+}
 
-    /* Only this thread adds files, so none can appear while the disk is asked. */
+/* Return: 0; -errno. A file that isn't there has no bytes. */
+static int ask_size(const struct dayfiles *d, struct span identifier, uint32_t day,
+                    uint64_t *ret)
+{
     char path[DAYFILE_PATH_BYTES];
     struct stat st = {.st_size = 0};
+
     dayfile_path(identifier, day, path);
     if (fstatat(d->data_fd, path, &st, 0) != 0 && errno != ENOENT)
         return -errno;
-    f = calloc(1, sizeof *f);
+    *ret = (uint64_t)st.st_size;
+    return 0;
+}
+
+/* Puts a file into the table, held. Only one thread adds files, so none can have come
+ * meanwhile. */
+static int add(struct dayfiles *d, struct span identifier, uint32_t day, uint64_t size,
+               struct dayfile **ret)
+{
+    struct dayfile *f = calloc(1, sizeof *f);
+
     if (!f)
         return -ENOMEM;
     memcpy(f->identifier, identifier.data, identifier.n);
     f->identifier_n = identifier.n;
     f->day = day;
     f->fd = -1;
-    f->next_offset = (uint64_t)st.st_size;
+    f->next_offset = size;
     f->holders = 1;
     f->used = true;
 
@@ -213,6 +225,34 @@ int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
     (void)pthread_mutex_unlock(&d->lock);
     *ret = f;
     return 0;
+}
+
+int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
+                struct dayfile **ret)
+{
+    struct dayfile *f = hold(d, identifier, day);
+    uint64_t size;
+
+    if (f) {
+        *ret = f;
+        return 0;
+    }
+    int r = ask_size(d, identifier, day, &size);
+    return r ? r : add(d, identifier, day, size, ret);
+}
+
+int dayfile_expect(struct dayfiles *d, struct span identifier, uint32_t day,
+                   uint64_t size, struct dayfile **ret)
+{
+    struct dayfile *f = hold(d, identifier, day);
+    uint64_t asked;
+
+    if (f) {
+        *ret = f;
+        return 0;
+    }
+    int r = ask_size(d, identifier, day, &asked);
+    return add(d, identifier, day, r ? size : asked, ret);
 }
 
 void dayfile_put(struct dayfile *f)
@@ -325,14 +365,7 @@ int dayfile_write(struct dayfiles *d, struct dayfile *f, struct iovec *parts,
 
 int dayfile_size(struct dayfiles *d, struct dayfile *f, uint64_t *ret)
 {
-    struct stat st = {.st_size = 0};
-    char path[DAYFILE_PATH_BYTES];
-
-    dayfile_path(span_of(f->identifier, f->identifier_n), f->day, path);
-    if (fstatat(d->data_fd, path, &st, 0) != 0 && errno != ENOENT)
-        return -errno;
-    *ret = (uint64_t)st.st_size;
-    return 0;
+    return ask_size(d, span_of(f->identifier, f->identifier_n), f->day, ret);
 }
 
 bool dayfile_ends_with(struct dayfiles *d, struct dayfile *f, struct span bytes)

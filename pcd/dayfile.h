@@ -87,6 +87,14 @@ void dayfiles_free(struct dayfiles *d);
  */
 PC_MUST_CHECK int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
                               struct dayfile **ret);
+/**
+ * dayfile_expect() - as dayfile_get(), for who knows where the file ends
+ * @size: the file's size where the disk can't be asked
+ *
+ * Thread: recovery. Return: 0; -ENOMEM.
+ */
+PC_MUST_CHECK int dayfile_expect(struct dayfiles *d, struct span identifier, uint32_t day,
+                                 uint64_t size, struct dayfile **ret);
 /* Ends a hold. Any thread. */
 void dayfile_put(struct dayfile *f);
 

@@ -32,7 +32,7 @@ struct filer {
                                   but for files that are behind */
     uint64_t taken_total;
     struct log_position checkpoint; /* P */
-    uint64_t checkpoint_at_ns;
+    uint64_t due_at_ns;             /* when the next one is to come at the latest */
     uint64_t retry_at_ns;
     int last_result;
     uint64_t behind_bytes; /* of unfiled_bytes, those that only the log has */
@@ -244,7 +244,6 @@ static int checkpoint(struct filer *f)
     struct log_position at = f->taken;
     uint64_t total = f->taken_total;
 
-    f->checkpoint_at_ns = clock_monotonic_ns();
     int r = dayfiles_sync(f->conf.files);
     if (r) {
         f->file_failures++;
@@ -252,7 +251,7 @@ static int checkpoint(struct filer *f)
         log_event(LOG_ERROR, "day_file_sync_failed", LOG_RESULT("error", r));
         return r;
     }
-    r = keys_checkpoint(f->conf.keys, at, clock_wall_ns());
+    r = keys_checkpoint(f->conf.keys, at, keys_now_ns(f->conf.keys));
     if (r) {
         f->checkpoint_failures++;
         log_event(LOG_ERROR, "checkpoint_failed", LOG_RESULT("error", r));
@@ -261,6 +260,7 @@ static int checkpoint(struct filer *f)
     f->checkpoint = at;
     f->checkpoint_total = total;
     f->checkpoints++;
+    f->due_at_ns = clock_monotonic_ns() + f->conf.checkpoint_ns;
     delete_logs(f);
     dayfiles_trim(f->conf.files);
     return 0;
@@ -278,13 +278,13 @@ static void maintain(struct filer *f, bool stopping)
     uint64_t now = clock_monotonic_ns();
     bool behind = dayfiles_behind(f->conf.files);
 
-    bool due =
-        stopping || half_full(f) || now - f->checkpoint_at_ns >= f->conf.checkpoint_ns;
+    bool due = stopping || half_full(f) || now >= f->due_at_ns;
     if (behind && (now >= f->retry_at_ns || stopping)) {
         f->last_result = catch_up(f);
         behind = f->last_result != 0;
-        if (behind)
-            f->retry_at_ns = clock_monotonic_ns() + RETRY_NS;
+        uint64_t ended = clock_monotonic_ns();
+        if (behind) /* not all the time where it takes long, for it reads all the log */
+            f->retry_at_ns = ended + RETRY_NS + 4 * (ended - now);
         due = true; /* or the next time all of it would be read again */
     }
     if (behind || !due || !has_news(f) || (now < f->retry_at_ns && !stopping))
@@ -335,8 +335,14 @@ int filer_new(const struct filer_conf *conf, struct filer **ret)
     if (!f)
         return -ENOMEM;
     f->conf = *conf;
-    f->taken = f->checkpoint = conf->start;
-    f->checkpoint_at_ns = clock_monotonic_ns();
+    f->taken = conf->taken;
+    f->taken_total = f->newest_total = conf->taken_total;
+    f->unfiled_bytes = f->behind_bytes = conf->behind_bytes;
+    f->files_failed = dayfiles_behind(conf->files);
+    f->checkpoint = conf->checkpoint;
+    f->due_at_ns = clock_monotonic_ns(); /* what recovery could not do */
+    if (!has_news(f))
+        f->due_at_ns += conf->checkpoint_ns;
     (void)pthread_mutex_init(&f->lock, NULL); /* neither fails with default attributes */
     (void)pthread_cond_init(&f->wake, NULL);
     int r = -pthread_create(&f->thread, NULL, run, f);

@@ -26,9 +26,12 @@ struct filer_conf {
     struct dayfiles *files; /* borrowed, as are the next two */
     struct keys *keys;
     struct admit *admit;
-    struct log_position start; /* all before it is filed and in the checkpoint */
-    uint64_t checkpoint_ns;    /* at most this long between two checkpoints with news */
-    uint64_t log_max;          /* a checkpoint begins at half of it */
+    struct log_position checkpoint; /* all before it is filed and in the checkpoint */
+    struct log_position taken;      /* all before it too, but for files that are behind */
+    uint64_t taken_total;           /* bytes of log in between */
+    uint64_t behind_bytes;          /* of lines in between, of files that are behind */
+    uint64_t checkpoint_ns; /* at most this long between two checkpoints with news */
+    uint64_t log_max;       /* a checkpoint begins at half of it */
     uint64_t memory_max; /* bytes of lines kept for day files; beyond, the log has them */
 };
 

@@ -341,13 +341,14 @@ static int decode_delta(struct ingest *i, struct scratch *s, uint64_t now_ns)
 
 /* Return: 0, and the key is reserved where there is one; else why it isn't. E_PENDING:
  * peer_settled() will be called. */
-static int reserve_key(struct ingest *i, struct span identifier, uint64_t now_ns)
+static int reserve_key(struct ingest *i, struct span identifier)
 {
+    struct keys *keys = store_keys(i->service->store);
+
     if (!i->has_key)
         return 0;
     i->waiter = (struct keys_waiter){.settled = peer_settled, .arg = i};
-    return keys_reserve(store_keys(i->service->store), identifier, &i->key, &i->waiter,
-                        now_ns);
+    return keys_reserve(keys, identifier, &i->key, &i->waiter, keys_now_ns(keys));
 }
 
 /* What becomes a job of the batch, if there is room for it. Return: 0, and gives *ret;
@@ -381,7 +382,7 @@ void ingest_submit(struct ingest *i, struct scratch *s)
 
     if (i->form != MEDIA_DELTA)
         note_host(i, &s->batch, now_ns);
-    int r = reserve_key(i, identifier, now_ns);
+    int r = reserve_key(i, identifier);
     if (r == E_PENDING) {
         /* Its result may have come already: @i is no longer ours to read. */
         stats_add(stats, STATS_PENDING_WAITS, 1);
@@ -395,7 +396,8 @@ void ingest_submit(struct ingest *i, struct scratch *s)
     r = prepare(i, s, now_ns, &job);
     if (r) {
         if (i->has_key)
-            keys_settle(store_keys(store), identifier, &i->key, r, now_ns);
+            keys_settle(store_keys(store), identifier, &i->key, r,
+                        keys_now_ns(store_keys(store)));
         settle(i, r);
         return;
     }

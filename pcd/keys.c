@@ -119,13 +119,16 @@ static int get_session(struct keys *k, struct span identifier, uint64_t number,
         pthread_mutex_unlock(&k->lock);
         found = find_on_disk(k, sorted, identifier, number, &block, &rec);
         keys_sorted_release(sorted); /* here: the last one out closes the file */
+        if (found == E_MALFORMED)
+            keys_keep_as_bad(k, asked);
         pthread_mutex_lock(&k->lock);
         if (found < 0)
             return found;
+        k->damaged += found == E_MALFORMED;
     }
     if (*ret)
         return 0;
-    if (found == E_GONE)
+    if (found != 0)
         return sessions_add(&k->table, identifier, number, ret);
 
     int r = add_record(k, &rec, ret);
@@ -289,6 +292,7 @@ void keys_count(struct keys *k, struct keys_counts *ret)
         .on_disk = keys_sorted_count(k->sorted),
         .forgotten = k->forgotten,
         .expired = k->expired,
+        .damaged = k->damaged,
         .rewrite_failures = k->rewrite_failures,
     };
     pthread_mutex_unlock(&k->lock);
@@ -345,6 +349,24 @@ static int open_folder(struct keys *k)
     return io_sync_dir(k->conf.home_fd);
 }
 
+static void start_clock(struct keys *k)
+{
+    uint64_t wall_ns = clock_wall_ns();
+    uint64_t away_ns = wall_ns > k->newest_ns ? wall_ns - k->newest_ns : 0;
+
+    if (k->newest_ns == 0) /* no session was ever used */
+        k->start_ns = wall_ns;
+    else
+        k->start_ns =
+            k->newest_ns + (away_ns < KEYS_ABSENCE_NS ? away_ns : KEYS_ABSENCE_NS);
+    k->boot_ns = clock_boot_ns();
+}
+
+uint64_t keys_now_ns(const struct keys *k)
+{
+    return k->start_ns + (clock_boot_ns() - k->boot_ns);
+}
+
 static int open_all(struct keys *k, struct log_position *ret_at)
 {
     CLEANUP(buf_done) struct buf file;
@@ -364,6 +386,7 @@ static int open_all(struct keys *k, struct log_position *ret_at)
     }
     if (r)
         return r == E_TOO_LARGE ? -EFBIG : r;
+    start_clock(k);
     return keys_sweep(k);
 }
 

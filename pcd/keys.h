@@ -12,6 +12,11 @@
  *   sessions/N      the rest, sorted, so that a session that left memory is found again
  *                   with a few reads; rewritten when many changed
  *
+ * A block of sessions/N that is damaged is passed by: its sessions are forgotten, the
+ * file stays as sessions/N.bad, and it is counted and logged. A batch of such a session
+ * that was stored and comes again is then stored again; to refuse those hosts for ever
+ * would lose more.
+ *
  * Memory is bounded: sessions unchanged since the sorted file was written may leave it,
  * those idle longest first. When it is rewritten, a session unused for keep_ns is
  * forgotten; so are the longest idle ones of an identifier that has more than
@@ -22,6 +27,7 @@
 
 #include "common/err.h"
 #include "common/span.h"
+#include "common/units.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -67,6 +73,7 @@ struct keys_counts {
     uint64_t on_disk;   /* in the sorted file */
     uint64_t forgotten; /* dropped over LIMIT_SESSIONS_PER_IDENTIFIER, since start */
     uint64_t expired;   /* dropped after keep_ns, since start */
+    uint64_t damaged;   /* times that a damaged block of the sorted file was met */
     uint64_t
         rewrite_failures; /* of the sorted file, since start; tried again each time */
 };
@@ -82,6 +89,19 @@ struct keys;
  */
 PC_MUST_CHECK int keys_open(const struct keys_conf *conf, struct keys **ret,
                             struct log_position *ret_at);
+/* How much of the time that pcd did not run counts as time in which keys were not used.
+ */
+#define KEYS_ABSENCE_NS HOUR
+
+/**
+ * keys_now_ns() - the time that uses are noted with and keep_ns is measured by
+ *
+ * Begins with the wall clock, once, and then goes as the boot clock does; of the time
+ * between two runs of pcd it counts KEYS_ABSENCE_NS at most. So a wall clock that jumps,
+ * by years, either way, makes no session look older than it is.
+ */
+uint64_t keys_now_ns(const struct keys *k);
+
 /* Nothing may be reserved any more; takes NULL. */
 void keys_free(struct keys *k);
 
@@ -90,14 +110,14 @@ void keys_free(struct keys *k);
  * @identifier: borrows
  * @key:        borrows
  * @waiter:     queued on E_PENDING, else untouched
- * @now_ns:     wall clock
+ * @now_ns:     keys_now_ns()
  *
  * Return: 0: new, and reserved until keys_settle();
  *         E_REPLAY: stored before, or below the session's floor;
  *         E_PENDING: reserved by another request; @waiter will be told its result;
  *         E_FULL: storing it would open one range more than LIMIT_RANGES_PER_SESSION,
  *         counting those in flight as stored;
- *         -errno, and nothing changed; -EIO where the sorted file is damaged there.
+ *         -errno, and nothing changed.
  */
 PC_MUST_CHECK int keys_reserve(struct keys *k, struct span identifier,
                                const struct key *key, struct keys_waiter *waiter,
@@ -126,7 +146,7 @@ PC_MUST_CHECK int keys_store(struct keys *k, struct span identifier,
 /**
  * keys_checkpoint() - make all stored keys durable, with a position
  * @at:     every record before it stands in its day file, synced, and its key is settled
- * @now_ns: wall clock
+ * @now_ns: keys_now_ns()
  *
  * Reservations in flight are left out. Writes aside, syncs, renames, syncs the folder.
  * Where the sorted file is due but can't be rewritten, `keys` holds all that changed and

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/hash.h"
 #include "common/io.h"
+#include "common/log.h"
 #include "common/units.h"
 #include "pcd/keys_merge.h"
 #include "pcd/keys_state.h"
@@ -9,6 +10,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -210,6 +213,7 @@ static void adopt(struct keys *k, struct snapshot *snap, const struct keys_merge
     old = k->sorted;
     k->sorted = sorted;
     k->expired += merge->expired;
+    k->damaged += merge->damaged;
     k->forgotten += merge->forgotten;
     pthread_mutex_unlock(&k->lock);
     keys_sorted_release(old);
@@ -268,12 +272,27 @@ int keys_checkpoint(struct keys *k, struct log_position at, uint64_t now_ns)
         keys_sorted_release(next);
         return r;
     }
+    if (next && merge.damaged > 0)
+        keys_keep_as_bad(k, keys_sorted_number(k->sorted));
     if (next)
         adopt(k, &snap, &merge, next);
     evict(k);
     r = keys_sweep(k);
     (void)r; /* what is left now goes the next time */
     return 0;
+}
+
+void keys_keep_as_bad(const struct keys *k, uint64_t number)
+{
+    char name[32];
+    char bad[40];
+
+    (void)snprintf(name, sizeof name, "%" PRIu64, number);
+    (void)snprintf(bad, sizeof bad, "%s.bad", name);
+    if (linkat(k->sessions_fd, name, k->sessions_fd, bad, 0) != 0 && errno == EEXIST)
+        return; /* told before */
+    log_event(LOG_ERROR, "sessions_damaged", LOG_U64("file", number),
+              LOG_STR("kept_as", bad));
 }
 
 int keys_sweep(const struct keys *k)

@@ -221,6 +221,7 @@ static int write_sessions(struct keys_merge *m, struct buf *cuts,
         if (r)
             return r;
     }
+    m->damaged = s.reader.n_damaged;
     return r == E_GONE ? 0 : r;
 }
 

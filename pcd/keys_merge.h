@@ -27,10 +27,11 @@ struct keys_merge {
     size_t n_items;
     uint64_t k0; /* the secret of the order */
     uint64_t k1;
-    uint64_t now_ns;  /* wall clock */
+    uint64_t now_ns;  /* keys_now_ns() */
     uint64_t keep_ns; /* sessions unused for longer are dropped */
 
     /* Set by keys_merge_write(). */
+    uint64_t damaged; /* blocks of the old file whose sessions are lost */
     uint64_t expired; /* dropped since unused for keep_ns */
     uint64_t
         forgotten; /* dropped over LIMIT_SESSIONS_PER_IDENTIFIER, longest idle first */
@@ -44,7 +45,6 @@ uint64_t keys_merge_hash(uint64_t k0, uint64_t k1, struct span identifier);
  * @dir_fd: the folder sessions/
  * @number: of a file that isn't there
  *
- * Return: 0, and the file is durable; -EIO where the old one is damaged; -errno. No file
- *         is left then.
+ * Return: 0, and the file is durable; -errno, and no file is left.
  */
 PC_MUST_CHECK int keys_merge_write(struct keys_merge *m, int dir_fd, uint64_t number);

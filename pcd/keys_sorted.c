@@ -339,15 +339,15 @@ static int read_block(const struct keys_sorted *f, size_t i, struct buf *block,
     buf_commit(block, n);
     cursor_init(ret, buf_span(block));
     uint64_t crc = cursor_le(ret, CRC_BYTES);
-    return crc == hash_crc32c(0, span_of(ret->at, cursor_left(ret))) ? 0 : -EIO;
+    return crc == hash_crc32c(0, span_of(ret->at, cursor_left(ret))) ? 0 : E_MALFORMED;
 }
 
-/* The next session of a block. Return: 0; E_GONE at its end; -EIO. */
+/* The next session of a block. Return: 0; E_GONE at its end; E_MALFORMED. */
 static int read_session(struct cursor *c, struct keys_record *ret)
 {
     if (cursor_left(c) == 0)
         return E_GONE;
-    return keys_record_read(c, ret) ? -EIO : 0;
+    return keys_record_read(c, ret) ? E_MALFORMED : 0;
 }
 
 /* How many blocks begin before a place. */
@@ -390,6 +390,7 @@ int keys_sorted_find(const struct keys_sorted *f, struct keys_order order,
 {
     struct span none = SPAN("");
     size_t i = count_before(f, order);
+    bool is_damaged = false;
     int r = E_GONE;
 
     /* It stands at the end of the block before, or where a block begins with its equal.
@@ -398,9 +399,13 @@ int keys_sorted_find(const struct keys_sorted *f, struct keys_order order,
         i--;
     for (; r == E_GONE && i < f->n_blocks &&
            keys_order_compare(f->blocks[i].first, none, order, none) <= 0;
-         i++)
+         i++) {
         r = find_in_block(f, i, order.session, identifier, block, ret);
-    return r;
+        is_damaged |= r == E_MALFORMED;
+        if (r == E_MALFORMED)
+            r = E_GONE; /* of this block */
+    }
+    return r == E_GONE && is_damaged ? E_MALFORMED : r;
 }
 
 void keys_sorted_reader_init(struct keys_sorted_reader *r, const struct keys_sorted *f)
@@ -417,13 +422,19 @@ void keys_sorted_reader_done(struct keys_sorted_reader *r)
 
 int keys_sorted_read(struct keys_sorted_reader *r, struct keys_record *ret)
 {
-    if (cursor_left(&r->at) == 0) {
-        if (!r->file || r->next_block == r->file->n_blocks)
-            return E_GONE;
-        int result = read_block(r->file, r->next_block, &r->block, &r->at);
-        if (result)
+    for (;;) {
+        int result = read_session(&r->at, ret);
+
+        if (result == E_GONE) {
+            if (!r->file || r->next_block == r->file->n_blocks)
+                return E_GONE;
+            result = read_block(r->file, r->next_block++, &r->block, &r->at);
+            if (result == 0)
+                continue;
+        }
+        if (result != E_MALFORMED)
             return result;
-        r->next_block++;
+        r->n_damaged++;
+        cursor_init(&r->at, SPAN(""));
     }
-    return read_session(&r->at, ret);
 }

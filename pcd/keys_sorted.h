@@ -91,7 +91,8 @@ uint64_t keys_sorted_size(const struct keys_sorted *f);
  * @block: an initialised buffer with a maximum of KEYS_BLOCK_MAX_BYTES at least; *ret
  *         borrows from it
  *
- * Return: 0; E_GONE: not in the file; -EIO where the block is damaged; -errno.
+ * Return: 0; E_GONE: not in the file; E_MALFORMED: the block where it would stand is
+ *         damaged; -errno.
  */
 PC_MUST_CHECK int keys_sorted_find(const struct keys_sorted *f, struct keys_order order,
                                    struct span identifier, struct buf *block,
@@ -103,6 +104,7 @@ PC_MUST_CHECK int keys_sorted_find(const struct keys_sorted *f, struct keys_orde
 struct keys_sorted_reader {
     const struct keys_sorted *file; /* borrowed; NULL for one without sessions */
     size_t next_block;
+    size_t n_damaged; /* blocks that were passed by */
     struct buf block;
     struct cursor at;
 };
@@ -110,6 +112,6 @@ struct keys_sorted_reader {
 void keys_sorted_reader_init(struct keys_sorted_reader *r, const struct keys_sorted *f);
 void keys_sorted_reader_done(struct keys_sorted_reader *r);
 
-/* The next session; *ret lives until the next call. Return: 0; E_GONE at the end; -EIO
- * where a block is damaged; -errno. */
+/* The next session; *ret lives until the next call. What is damaged of a block is passed
+ * by. Return: 0; E_GONE at the end; -errno. */
 PC_MUST_CHECK int keys_sorted_read(struct keys_sorted_reader *r, struct keys_record *ret);

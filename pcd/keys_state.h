@@ -24,6 +24,8 @@ struct keys {
 
     /* Touched by keys_open() and keys_checkpoint() only. */
     uint64_t last_number; /* the last one given to a sorted file */
+    uint64_t start_ns;    /* keys_now_ns() was that at the start, */
+    uint64_t boot_ns;     /* and the boot clock this */
 
     pthread_mutex_t lock;
     /* guarded by lock */
@@ -36,6 +38,7 @@ struct keys {
     uint64_t newest_ns;         /* the latest use of any session ever */
     uint64_t forgotten;
     uint64_t expired;
+    uint64_t damaged;
     uint64_t rewrite_failures;
 };
 
@@ -46,6 +49,9 @@ static inline size_t keys_session_bytes(const struct session *s)
 
 /* Of a whole `keys`; some fifty million sessions. */
 #define KEYS_FILE_MAX_BYTES (size_t)(4 * GIB)
+
+/* Gives a sorted file that is damaged another name, by which it stays; says so. */
+void keys_keep_as_bad(const struct keys *k, uint64_t number);
 
 /* Removes the sorted files that no checkpoint names. Return: 0; -errno. */
 PC_MUST_CHECK int keys_sweep(const struct keys *k);

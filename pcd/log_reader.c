@@ -287,8 +287,9 @@ int log_acknowledged(int dir_fd, const uint64_t *numbers, size_t n, uint64_t *re
     return E_GONE;
 }
 
-/* Replays one log up to an end. */
-static int replay_one(struct log_reader *r,
+/* Replays one log up to an end, or, where nothing says where that is, to the first record
+ * that isn't whole. */
+static int replay_one(struct log_reader *r, bool is_open,
                       int (*each)(void *arg, const struct log_record *rec), void *arg)
 {
     struct log_record rec;
@@ -301,7 +302,7 @@ static int replay_one(struct log_reader *r,
         if (res)
             return res;
     }
-    if (res == E_GONE)
+    if (res == E_GONE || (res == E_MALFORMED && is_open))
         return 0;
     return res == E_MALFORMED ? -EIO : res;
 }
@@ -319,6 +320,7 @@ int log_replay(int dir_fd, struct log_position from, struct log_position to,
     for (size_t i = 0; i < n && res == 0; i++) {
         struct log_reader r = {.fd = -1};
         uint64_t acknowledged = 0;
+        bool is_open = false;
 
         if (numbers[i] < from.number || numbers[i] > to.number)
             continue;
@@ -330,12 +332,12 @@ int log_replay(int dir_fd, struct log_position from, struct log_position to,
             r.end = to.offset;
         } else {
             res = log_acknowledged(dir_fd, numbers + i, n - i, &acknowledged);
+            is_open = res == E_GONE;
             if (res == 0)
                 r.end = acknowledged;
         }
-        /* Without a word of it in a later log, all of it counts. */
-        if (res == 0 || res == E_GONE)
-            res = replay_one(&r, each, arg);
+        if (res == 0 || is_open)
+            res = replay_one(&r, is_open, each, arg);
         log_reader_done(&r);
     }
     free(numbers);

@@ -79,6 +79,9 @@ PC_MUST_CHECK int log_acknowledged(int dir_fd, const uint64_t *numbers, size_t n
  * @from, @to: as a checkpoint and a job's end name them; what lies between must be whole
  * @each:      called for every batch; a result but 0 ends the replay
  *
+ * A log that no later one has a word of ends at its first record that isn't whole: the
+ * one after it was never begun.
+ *
  * Return: 0; what @each gave; -EIO where a record isn't whole; -errno.
  */
 PC_MUST_CHECK int log_replay(int dir_fd, struct log_position from, struct log_position to,

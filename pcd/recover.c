@@ -11,6 +11,7 @@
 #include "proto/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -24,6 +25,9 @@ struct recover {
     const struct store_observer *observer; /* or NULL */
     struct store_recovery found;
     uint64_t last_arrival_ns; /* of the record applied last */
+    int fault;                /* for which a day file is behind */
+    uint64_t line_bytes;      /* of all records applied */
+    struct log_position read; /* the end of the log applied last */
 };
 
 /* The logs that there are, in order. */
@@ -101,25 +105,43 @@ static int fill_hole(struct recover *v, struct dayfile *f, uint64_t from, uint64
     return r ? r : write_all(v, f, SPAN("\n"), to - 1);
 }
 
-static int apply(struct recover *v, const struct log_record *rec)
+/* Writes a record's lines. A file that can't be written is behind from then on, and no
+ * reason to leave out the others. */
+static void file_record(struct recover *v, struct dayfile *f,
+                        const struct log_record *rec)
 {
-    struct dayfile *f;
     uint64_t size;
 
-    int r = dayfile_get(v->files, rec->identifier, rec->day, &f);
-    if (r)
-        return r;
-    r = dayfile_size(v->files, f, &size);
+    if (f->behind)
+        return;
+    int r = dayfile_size(v->files, f, &size);
     if (r == 0 && size < rec->file_offset)
         r = fill_hole(v, f, size, rec->file_offset, rec->arrival_ns);
     if (r == 0)
         r = write_all(v, f, rec->lines, rec->file_offset);
-    if (r == 0 && rec->has_key)
-        r = keys_store(v->keys, rec->identifier, &rec->key, rec->arrival_ns);
+    if (r == 0)
+        return;
+    dayfile_mark_behind(v->files, f);
+    v->fault = r;
+    log_event(LOG_ERROR, "day_file_failed", LOG_SPAN("identifier", rec->identifier),
+              LOG_RESULT("error", r));
+}
+
+static int apply(struct recover *v, const struct log_record *rec)
+{
+    struct dayfile *f;
+
+    int r = dayfile_expect(v->files, rec->identifier, rec->day, rec->file_offset, &f);
+    if (r)
+        return r;
+    file_record(v, f, rec);
+    if (rec->has_key)
+        r = keys_store(v->keys, rec->identifier, &rec->key, keys_now_ns(v->keys));
     if (f->next_offset < rec->file_offset + rec->lines.n)
         f->next_offset = rec->file_offset + rec->lines.n;
     dayfile_put(f);
     v->last_arrival_ns = rec->arrival_ns;
+    v->line_bytes += rec->lines.n;
     v->found.records++;
     tell(v);
     return r;
@@ -280,6 +302,7 @@ static int apply_one(struct recover *v, struct logs *logs, size_t i,
         logs->damaged[i] = true;
     }
     res = apply_log(v, &r, acknowledged, &logs->damaged[i]);
+    v->read = (struct log_position){r.number, r.offset};
     log_reader_done(&r);
     return res;
 }
@@ -302,64 +325,110 @@ static int apply_all(struct recover *v, struct logs *logs, struct log_position f
     return res;
 }
 
-static int delete_logs(struct recover *v, const struct logs *logs)
+/* The checkpoint covers them, so one that stays is passed by. */
+static void delete_logs(const struct recover *v, const struct logs *logs)
 {
     for (size_t i = 0; i < logs->n; i++) {
         char name[LOG_NAME_BYTES];
 
         log_name(logs->numbers[i], name);
         if (unlinkat(v->log_fd, name, 0) != 0)
-            return -errno;
+            return; /* oldest first */
     }
-    return io_sync_dir(v->log_fd);
+}
+
+static int sync_log(const struct recover *v, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    CLEANUP(io_close) int fd = -1;
+
+    log_name(number, name);
+    fd = openat(v->log_fd, name, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && fdatasync(fd) == 0 ? 0 : -errno;
+}
+
+/* What could not be filed stays in the log, for the filer. What was read there came out
+ * of memory, perhaps: only a sync makes it durable. */
+static int leave_to_filer(const struct recover *v, const struct logs *logs,
+                          struct recover_end *ret)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < logs->n && r == 0; i++) {
+        if (logs->numbers[i] >= ret->checkpoint.number)
+            r = sync_log(v, logs->numbers[i]);
+    }
+    if (r == 0)
+        r = io_sync_dir(v->log_fd);
+    ret->before = ret->read = v->read;
+    ret->log_bytes = v->found.bytes;
+    ret->behind_bytes = dayfiles_behind(v->files) ? v->line_bytes : 0;
+    return r;
 }
 
 /* Everything applied is made durable, what is damaged gets its other name, and only then
  * the logs can go. */
-static int settle(struct recover *v, const struct logs *logs, uint64_t next)
+static int settle(struct recover *v, const struct logs *logs, struct recover_end *ret)
 {
-    int r = v->found.damaged ? note_damage(v) : 0;
+    const struct log_position beginning = {ret->next_number, 0};
+    bool is_damaged = v->found.damaged > 0;
+    int r = is_damaged ? note_damage(v) : 0;
 
-    if (r == 0)
-        r = dayfiles_sync(v->files);
     for (size_t i = 0; i < logs->n && r == 0; i++) {
         if (logs->damaged[i])
             r = keep_as_bad(v, logs->numbers[i]);
     }
     if (r)
         return r;
-    r = keys_checkpoint(v->keys, (struct log_position){next, 0}, clock_wall_ns());
-    /* A full disk is no reason not to start where there was nothing to do. */
-    if (r && v->found.records == 0 && v->found.damaged == 0)
+    r = dayfiles_sync(v->files);
+    r = v->fault ? v->fault : r;
+    if (r == 0)
+        r = keys_checkpoint(v->keys, beginning, keys_now_ns(v->keys));
+    if (r == 0) {
+        delete_logs(v, logs);
+        ret->checkpoint = ret->read = beginning;
         return 0;
-    return r ? r : delete_logs(v, logs);
+    }
+    log_event(
+        LOG_ERROR, "recovery_unfinished", LOG_RESULT("error", r),
+        LOG_STR("next", is_damaged ? "start pcd again" : "tried again each second"));
+    /* The filer can't pass by what is damaged. */
+    return is_damaged ? r : leave_to_filer(v, logs, ret);
 }
 
-int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
-                struct log_position from, const struct store_observer *observer,
-                uint64_t *ret_next_number, struct store_recovery *ret)
+int recover_run(const struct recover_conf *conf, struct recover_end *ret_end,
+                struct store_recovery *ret)
 {
     struct recover v = {
-        .log_fd = log_fd, .files = files, .keys = keys, .observer = observer};
+        .log_fd = conf->log_fd,
+        .files = conf->files,
+        .keys = conf->keys,
+        .observer = conf->observer,
+        .read = conf->from,
+    };
+    struct log_position from = conf->from;
     uint64_t begun = clock_monotonic_ns();
     struct logs logs = {0};
     uint64_t max;
 
-    int r = log_list(log_fd, &logs.numbers, &logs.n, &max);
+    int r = log_list(v.log_fd, &logs.numbers, &logs.n, &max);
     if (r)
         return r;
     logs.damaged = calloc(logs.n + 1, sizeof *logs.damaged);
-    uint64_t next = (max > from.number ? max : from.number) + 1;
+    struct recover_end end = {
+        .next_number = (max > from.number ? max : from.number) + 1,
+        .checkpoint = from,
+    };
     r = logs.damaged ? apply_all(&v, &logs, from) : -ENOMEM;
     tell(&v);
     if (r == 0)
-        r = settle(&v, &logs, next);
+        r = settle(&v, &logs, &end);
     free(logs.numbers);
     free(logs.damaged);
     if (r)
         return r;
     v.found.duration_ns = clock_monotonic_ns() - begun;
-    *ret_next_number = next;
+    *ret_end = end;
     *ret = v.found;
     return 0;
 }

@@ -12,6 +12,11 @@
  * not a tail. The log is kept as NUMBER.log.bad, the whole records are applied, and the
  * loss is counted and noted as pcd/gap: in the hole that it leaves in a host's day file,
  * and under the identifier RECOVER_IDENTIFIER.
+ *
+ * Where the disk is full, or one host's folder can't be written, a log without damage is
+ * synced once more as it is and left to the filer, which tries each second; the port
+ * opens all the same. What the log holds is durable then, so it may be answered as
+ * stored.
  */
 
 #include "pcd/dayfile.h"
@@ -21,17 +26,28 @@
 /* The host that pcd/gap measurements about the store as a whole are stored under. */
 #define RECOVER_IDENTIFIER "pcd"
 
+struct recover_conf {
+    int log_fd;             /* the folder log/, borrowed */
+    struct dayfiles *files; /* borrowed, as are the next two */
+    struct keys *keys;
+    const struct store_observer *observer; /* may be NULL; told that it goes on */
+    struct log_position from;              /* the position that the checkpoint holds */
+};
+
+/* Where recovery ended, and the log goes on. */
+struct recover_end {
+    uint64_t next_number;           /* of the first log to be written */
+    struct log_position before;     /* what its first record is to name */
+    struct log_position checkpoint; /* P */
+    struct log_position read;       /* all before it was applied, but for files behind */
+    uint64_t log_bytes;             /* from the one to the other */
+    uint64_t behind_bytes;          /* of lines there, where files are behind */
+};
+
 /**
  * recover_run() - bring day files and keys up to date with the log
- * @log_fd:          the folder log/
- * @from:            the position that the checkpoint holds
- * @observer:        may be NULL; told that it goes on
- * @ret_next_number: the number for the first log to be written; the checkpoint made
- *                   here names its beginning
  *
  * Return: 0; -errno, and nothing is lost: the log is as it was.
  */
-PC_MUST_CHECK int recover_run(int log_fd, struct dayfiles *files, struct keys *keys,
-                              struct log_position from,
-                              const struct store_observer *observer,
-                              uint64_t *ret_next_number, struct store_recovery *ret);
+PC_MUST_CHECK int recover_run(const struct recover_conf *conf,
+                              struct recover_end *ret_end, struct store_recovery *ret);

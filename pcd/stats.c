@@ -115,6 +115,8 @@ static const struct metric view_counters[] = {
          store.keys.forgotten),
     VIEW("pcd_keys_expired_total", "Sessions forgotten for their age.",
          store.keys.expired),
+    VIEW("pcd_keys_damaged_total", "Times that damage was met in the sorted file.",
+         store.keys.damaged),
     VIEW("pcd_keys_rewrite_failures_total", "Rewrites of the sorted file that failed.",
          store.keys.rewrite_failures),
 };

@@ -86,7 +86,7 @@ static int open_keys(struct store *s, struct log_position *ret_at)
     return keys_open(&conf, &s->keys, ret_at);
 }
 
-static int start_threads(struct store *s, uint64_t first_number,
+static int start_threads(struct store *s, const struct recover_end *end,
                          const struct store_observer *observer)
 {
     struct filer_conf filer = {
@@ -94,7 +94,10 @@ static int start_threads(struct store *s, uint64_t first_number,
         .files = s->files,
         .keys = s->keys,
         .admit = s->conf.admit,
-        .start = {first_number, 0},
+        .checkpoint = end->checkpoint,
+        .taken = end->read,
+        .taken_total = end->log_bytes,
+        .behind_bytes = end->behind_bytes,
         .checkpoint_ns = s->conf.checkpoint_ns,
         .log_max = s->conf.log_max,
         .memory_max = s->conf.admit->max_bytes / 2,
@@ -109,7 +112,9 @@ static int start_threads(struct store *s, uint64_t first_number,
         .keys = s->keys,
         .filer = s->filer,
         .admit = s->conf.admit,
-        .first_number = first_number,
+        .first_number = end->next_number,
+        .before = end->before,
+        .log_total = end->log_bytes,
         .log_bytes = s->log_bytes,
         .gather_ns = s->conf.gather_ns,
         .sync = s->conf.sync,
@@ -123,7 +128,7 @@ static int open_all(struct store *s, const struct store_observer *observer,
                     const char **reterr_what)
 {
     struct log_position at;
-    uint64_t next;
+    struct recover_end end;
 
     *reterr_what = "open the home folder";
     int r = open_home(s);
@@ -138,11 +143,18 @@ static int open_all(struct store *s, const struct store_observer *observer,
     if (r)
         return r;
     *reterr_what = "recover from the log";
-    r = recover_run(s->log_fd, s->files, s->keys, at, observer, &next, &s->recovery);
+    const struct recover_conf recover = {
+        .log_fd = s->log_fd,
+        .files = s->files,
+        .keys = s->keys,
+        .observer = observer,
+        .from = at,
+    };
+    r = recover_run(&recover, &end, &s->recovery);
     if (r)
         return r;
     *reterr_what = "begin the log";
-    return start_threads(s, next, observer);
+    return start_threads(s, &end, observer);
 }
 
 int store_open(const struct store_conf *conf, const struct store_observer *observer,
