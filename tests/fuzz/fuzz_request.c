@@ -78,20 +78,17 @@ static struct {
     size_t n_kept;
 } server;
 
-static void set_up(const struct fuzz_home *home)
+static void set_up(void)
 {
     const struct connections_conf connections = {.max = conf.connections_max,
                                                  .stats = &lasting.stats};
-    struct auth_file file;
-    char path[PATH_MAX + 8];
+    struct key_lines lines;
 
     if (lasting.auth)
         return;
     log_init((enum log_level)(LOG_ERROR + 1));
-    fuzz_home_put(home, "apikeys", SPAN(KEY "\n"));
-    (void)snprintf(path, sizeof path, "%s/apikeys", home->path);
     FUZZ_CHECK(auth_new(&lasting.auth) == 0);
-    FUZZ_CHECK(auth_load(lasting.auth, path, &file) == 0);
+    FUZZ_CHECK(auth_take(lasting.auth, SPAN(KEY "\n"), &lines) == 0);
     FUZZ_CHECK(connections_new(&connections, &lasting.connections) == 0);
     FUZZ_CHECK(lingerer_new(&lasting.linger) == 0);
     FUZZ_CHECK(deflater_new(6, &lasting.deflater) == 0);
@@ -285,7 +282,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct fuzz_input in = {span_of(data, n)};
     char path[PATH_MAX + 8];
 
-    set_up(home);
+    set_up();
     start(home);
     serve_all(&in);
     stop();
