@@ -149,29 +149,21 @@ class Program:
         self._no_sanitizer_reports()
 
 
-class Pcd(Program):
-    """A pcd on a free port of loopback, with a home of its own that outlives it. under: a
-    command and its arguments that end by running it; environment: more of its own."""
+class Remote:
+    """A pcd, whoever runs it."""
 
-    def __init__(self, home=None, key=KEY, port=0, wait=True, under=(),
-                 environment=None, **options):
-        self.home = home or folder()
-        self.key = key
-        self.data = os.path.join(self.home, "data")
+    def __init__(self, host, port, key=KEY):
+        self.host, self.port, self.key = host, port, key
+        self.url = f"http://{host}:{port}"
         self.tls = None  # an ssl.SSLContext, where clients are to speak TLS
-        path = os.path.join(self.home, "apikeys")
-        if key and not os.path.exists(path):
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
-                f.write(key + "\n")
-        options = {"LISTEN": f"127.0.0.1:{port}", "HOME": self.home,
-                   "DISK_RESERVE": "1MiB", **options}
-        env = clean_environment(**{"PCD_" + k: v for k, v in options.items()},
-                                **(environment or {}))
-        super().__init__([*under, PCD], env)
-        if wait:
-            address = self.wait_line(r"event=listening .*address=\"?([0-9.]+):(\d+)", 30)
-            self.host, self.port = address.group(1), int(address.group(2))
-            self.url = f"http://{self.host}:{self.port}"
+
+    def is_open(self):
+        """Does it take connections?"""
+        try:
+            socket.create_connection((self.host, self.port), 1).close()
+            return True
+        except OSError:
+            return False
 
     def connect(self, timeout=30):
         timeout *= PATIENCE
@@ -212,6 +204,31 @@ class Pcd(Program):
                 name, value = line.rsplit(" ", 1)
                 values[name] = float(value)
         return values
+
+
+class Pcd(Program, Remote):
+    """A pcd on a free port of loopback, with a home of its own that outlives it. under: a
+    command and its arguments that end by running it; environment: more of its own."""
+
+    def __init__(self, home=None, key=KEY, port=0, wait=True, under=(),
+                 environment=None, **options):
+        self.home = home or folder()
+        self.key = key
+        self.data = os.path.join(self.home, "data")
+        self.tls = None  # an ssl.SSLContext, where clients are to speak TLS
+        path = os.path.join(self.home, "apikeys")
+        if key and not os.path.exists(path):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+                f.write(key + "\n")
+        options = {"LISTEN": f"127.0.0.1:{port}", "HOME": self.home,
+                   "DISK_RESERVE": "1MiB", **options}
+        env = clean_environment(**{"PCD_" + k: v for k, v in options.items()},
+                                **(environment or {}))
+        super().__init__([*under, PCD], env)
+        if wait:
+            address = self.wait_line(r"event=listening .*address=\"?([0-9.]+):(\d+)", 30)
+            self.host, self.port = address.group(1), int(address.group(2))
+            self.url = f"http://{self.host}:{self.port}"
 
     def stored(self, identifier):
         """The bytes of all day files of a host, in the order of days."""

@@ -59,6 +59,8 @@ cmd:clang-tidy clang-tidy
 cmd:valgrind valgrind
 cmd:node nodejs
 cmd:npm npm
+cmd:systemd-analyze systemd
+cmd:mkfs.ext4 e2fsprogs
 "
 
 is_there() {
