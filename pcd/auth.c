@@ -95,6 +95,11 @@ bool auth_grant_writes(const struct auth_grant *g, struct span identifier)
     return g->set && key_set_may_write(g->set, g->at, identifier);
 }
 
+uint64_t auth_grant_id(const struct auth_grant *g)
+{
+    return key_set_id(g->set, g->at);
+}
+
 void auth_grant_done(struct auth_grant *g)
 {
     key_set_unref(g->set);

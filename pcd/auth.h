@@ -54,6 +54,8 @@ PC_MUST_CHECK int auth_ask(struct auth *a, struct span key, struct auth_hint *hi
 
 /* May it write as this identifier (valid UTF-8)? A zeroed grant: no. */
 bool auth_grant_writes(const struct auth_grant *g, struct span identifier);
+/* A number that stands for the key; of no zeroed grant. */
+uint64_t auth_grant_id(const struct auth_grant *g);
 /* Lets go of it; it is zeroed then. Takes a zeroed one. */
 void auth_grant_done(struct auth_grant *g);
 

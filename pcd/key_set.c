@@ -35,11 +35,11 @@ int key_digest(struct span key, struct key_digest *ret)
 }
 
 /* Cuts what stands before the first of @ends off the text, and that byte with it. */
-static struct span cut(struct span *text, const char *ends)
+static struct span cut(struct span *text, struct span ends)
 {
     size_t n = 0;
 
-    while (n < text->n && !memchr(ends, text->data[n], strlen(ends)))
+    while (n < text->n && !memchr(ends.data, text->data[n], ends.n))
         n++;
     struct span before = span_of(text->data, n);
     *text = span_from(*text, n + 1);
@@ -49,7 +49,7 @@ static struct span cut(struct span *text, const char *ends)
 /* Cuts the first word off a trimmed text. */
 static struct span cut_word(struct span *text)
 {
-    struct span word = cut(text, " \t");
+    struct span word = cut(text, SPAN(" \t"));
 
     *text = span_trim(*text);
     return word;
@@ -165,7 +165,7 @@ static int parse_lines(struct key_set *set, struct span text, struct key_lines *
     if (span_starts_with(text, mark))
         text = span_from(text, mark.n);
     for (size_t number = 1; text.n > 0 && r == 0; number++) {
-        struct span line = cut(&text, "\n");
+        struct span line = cut(&text, SPAN("\n"));
 
         if (line.n > 0 && line.data[line.n - 1] == '\r')
             line.n--;

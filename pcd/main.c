@@ -14,6 +14,7 @@
 #include "pcd/hosts.h"
 #include "pcd/keygen.h"
 #include "pcd/options.h"
+#include "pcd/rate.h"
 #include "pcd/server.h"
 #include "pcd/stats.h"
 #include "pcd/store.h"
@@ -46,8 +47,11 @@ struct pcd {
     struct stats stats;
     struct log_limit two_sessions;
     struct log_limit states_full;
+    struct log_limit over_rate;
     struct auth *auth;
     struct apikeys apikeys;
+    struct rate *key_rate;
+    struct rate *address_rate;
     struct hosts *hosts;
     struct chains *chains;
     struct service service;
@@ -161,12 +165,17 @@ static int start(struct pcd *p, struct store_conf *store_conf)
     p->admit.max_bytes = p->conf.queue_max;
     p->two_sessions.every_ns = MINUTE;
     p->states_full.every_ns = MINUTE;
+    p->over_rate.every_ns = MINUTE;
     int r = start_keys(p);
     if (r)
         return r;
     r = hosts_new(HOSTS_MAX, seed, &p->hosts);
     if (r == 0)
         r = chains_new(p->conf.delta_state_max, seed, &p->chains);
+    if (r == 0 && p->conf.rate)
+        r = rate_new(p->conf.rate, seed, &p->key_rate);
+    if (r == 0 && p->conf.rate_address)
+        r = rate_new(p->conf.rate_address, seed, &p->address_rate);
     if (r) {
         complain("can't", "begin", err_text(r));
         return r;
@@ -174,12 +183,15 @@ static int start(struct pcd *p, struct store_conf *store_conf)
     p->service = (struct service){
         .conf = &p->conf,
         .auth = p->auth,
+        .key_rate = p->key_rate,
+        .address_rate = p->address_rate,
         .admit = &p->admit,
         .hosts = p->hosts,
         .chains = p->chains,
         .stats = &p->stats,
         .two_sessions = &p->two_sessions,
         .states_full = &p->states_full,
+        .over_rate = &p->over_rate,
         .start_s = clock_wall_ns() / SEC,
     };
     r = start_store(p, store_conf);
@@ -251,6 +263,8 @@ static int stop(struct pcd *p)
         log_event(LOG_ERROR, "checkpoint_failed", LOG_RESULT("reason", r));
     chains_free(p->chains); /* no batch is on its way any more */
     hosts_free(p->hosts);
+    rate_free(p->address_rate);
+    rate_free(p->key_rate);
     auth_free(p->auth);
     return r;
 }

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "pcd/listeners.h"
+#include "pcd/rate.h"
 #include "proto/limits.h"
 
 #include <errno.h>
@@ -63,6 +64,24 @@ static const struct opt opts[] = {
      .at = AT(metrics_auth),
      .dflt = "false",
      .help = "ask for a key at /metrics too"},
+    {.name = "rate",
+     .type = OPT_COUNT,
+     .at = AT(rate),
+     .dflt = "0",
+     .min = 1,
+     .max = RATE_MAX,
+     .zero_too = true,
+     .help =
+         "batches a second with the same key, and ten times that at once; past it 429; "
+         "0: any number"},
+    {.name = "rate-address",
+     .type = OPT_COUNT,
+     .at = AT(rate_address),
+     .dflt = "0",
+     .min = 1,
+     .max = RATE_MAX,
+     .zero_too = true,
+     .help = "likewise, requests of any kind from the same address, or /64 of IPv6"},
     {.name = "keys-keep",
      .type = OPT_DURATION,
      .at = AT(keys_keep_ns),

@@ -17,6 +17,8 @@ struct pcd_conf {
     int sync; /* enum store_sync */
     uint64_t threads;
     bool metrics_auth;
+    uint64_t rate;         /* requests a second; 0: any number */
+    uint64_t rate_address; /* likewise */
     uint64_t keys_keep_ns;
     uint64_t body_max;
     uint64_t decoded_max;

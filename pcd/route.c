@@ -6,6 +6,7 @@
 #include "pcd/auth.h"
 #include "pcd/options.h"
 #include "pcd/pages.h"
+#include "pcd/rate.h"
 #include "pcd/upload.h"
 #include "proto/wire.h"
 
@@ -157,26 +158,103 @@ static bool let_in(struct upload *u)
     return r == 0;
 }
 
-/* What is decided from the head, in the order of what matters more. */
-static void decide(struct upload *u, const struct route *route, const char *method)
+static const struct sockaddr *peer_of(const struct upload *u)
 {
-    struct worker *w = u->worker;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(u->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 
-    if (u->head.bytes > w->service->conf->headers_max) {
-        upload_refuse(u, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-                      "request line and headers are over the limit");
-        u->reply.closes = true;
-    } else if (!route) {
+    return info ? info->client_addr : NULL;
+}
+
+/* The peer's address as text; empty where it isn't known. */
+static void show_peer(const struct upload *u, char ret_host[NI_MAXHOST])
+{
+    const struct sockaddr *peer = peer_of(u);
+
+    ret_host[0] = '\0';
+    if (peer)
+        (void)getnameinfo(peer,
+                          peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                      : sizeof(struct sockaddr_in),
+                          ret_host, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
+}
+
+static void refuse_rate(struct upload *u, enum stats_counter counter, const char *whose)
+{
+    struct service *service = u->worker->service;
+    char host[NI_MAXHOST];
+    uint64_t suppressed;
+
+    upload_refuse(u, MHD_HTTP_TOO_MANY_REQUESTS,
+                  counter == STATS_OVER_KEY_RATE ? "too many batches with this key"
+                                                 : "too many requests from this address");
+    stats_add(service->stats, counter, 1);
+    if (!log_limit_pass(service->over_rate, clock_boot_ns(), &suppressed))
+        return;
+    show_peer(u, host);
+    log_event(LOG_WARNING, "over_rate", LOG_STR("of", whose), LOG_STR("client", host),
+              LOG_U64("suppressed", suppressed));
+}
+
+/* Return: does the request go on? */
+static bool passes_address_rate(struct upload *u)
+{
+    const struct sockaddr *peer = peer_of(u);
+    uint8_t address[RATE_ADDRESS_BYTES];
+    struct rate *rate = u->worker->service->address_rate;
+
+    /* Who asks whether pcd is well has to hear it, whoever else is at the address. */
+    if (!peer || u->route == STATS_HEALTHZ || u->route == STATS_READYZ ||
+        rate_take(rate, rate_address(peer, address), clock_boot_ns()) == 0)
+        return true;
+    refuse_rate(u, STATS_OVER_ADDRESS_RATE, "address");
+    return false;
+}
+
+/* Return: does the request, whose key is known, go on? */
+static bool passes_key_rate(struct upload *u)
+{
+    uint64_t id = auth_grant_id(&u->grant);
+
+    if (rate_take(u->worker->service->key_rate, span_of(&id, sizeof id),
+                  clock_boot_ns()) == 0)
+        return true;
+    refuse_rate(u, STATS_OVER_KEY_RATE, "key");
+    return false;
+}
+
+/* Return: does the request go on? */
+static bool passes_key(struct upload *u)
+{
+    if (!needs_key(u))
+        return true;
+    return let_in(u) && (u->route != STATS_TRICKLE || passes_key_rate(u));
+}
+
+static void decide_route(struct upload *u, const struct route *route, const char *method)
+{
+    if (!route) {
         upload_refuse(u, MHD_HTTP_NOT_FOUND, "no such route");
     } else if (!method_fits(route, method)) {
         upload_refuse(u, MHD_HTTP_METHOD_NOT_ALLOWED, "this route takes another method");
         u->reply.allow = route->allow;
-    } else if (needs_key(u) && !let_in(u)) {
-        return;
-    } else if (route->takes_post && atomic_load(&w->service->stops)) {
-        upload_refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down");
-    } else if (route->takes_post) {
-        upload_accept(u);
+    } else if (passes_key(u) && route->takes_post) {
+        if (atomic_load(&u->worker->service->stops))
+            upload_refuse(u, MHD_HTTP_SERVICE_UNAVAILABLE, "shutting down");
+        else
+            upload_accept(u);
+    }
+}
+
+/* What is decided from the head, in the order of what matters more. */
+static void decide(struct upload *u, const struct route *route, const char *method)
+{
+    if (u->head.bytes > u->worker->service->conf->headers_max) {
+        upload_refuse(u, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                      "request line and headers are over the limit");
+        u->reply.closes = true;
+    } else if (passes_address_rate(u)) {
+        decide_route(u, route, method);
     }
 }
 
@@ -270,16 +348,9 @@ enum MHD_Result route_handle(void *cls, struct MHD_Connection *mhd, const char *
 
 static void log_request(struct upload *u)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(u->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *peer = info ? info->client_addr : NULL;
-    char host[NI_MAXHOST] = "";
+    char host[NI_MAXHOST];
 
-    if (peer)
-        (void)getnameinfo(peer,
-                          peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                      : sizeof(struct sockaddr_in),
-                          host, sizeof host, NULL, 0, NI_NUMERICHOST);
+    show_peer(u, host);
     log_event(LOG_DEBUG, "request", LOG_STR("client", host),
               LOG_STR("route", stats_route_names[u->route]),
               LOG_U64("status", u->reply.code),

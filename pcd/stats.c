@@ -53,6 +53,11 @@ static const struct metric counters[STATS_COUNTERS] = {
                                "Requests that took too long to arrive."},
     [STATS_TIMEOUT_ANSWER] = {"pcd_timeouts_answer_total",
                               "Answers that took too long to be read."},
+    [STATS_OVER_KEY_RATE] = {"pcd_over_key_rate_total",
+                             "Batches refused because their key brings too many."},
+    [STATS_OVER_ADDRESS_RATE] = {"pcd_over_address_rate_total",
+                                 "Requests refused because too many come from their "
+                                 "address."},
     [STATS_UNANSWERED] = {"pcd_requests_unanswered_total",
                           "Requests that ended without an answer of pcd's: the client "
                           "went away, was late, or broke HTTP midway."},

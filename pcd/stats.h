@@ -26,18 +26,20 @@ enum stats_route {
 extern const char *const stats_route_names[STATS_ROUTES];
 
 enum stats_counter {
-    STATS_BATCHES,         /* stored */
-    STATS_MEASUREMENTS,    /* stored */
-    STATS_RECEIVED_BYTES,  /* of bodies, as they came */
-    STATS_DECODED_BYTES,   /* of bodies, decompressed */
-    STATS_REPLAYS,         /* batches that were stored before */
-    STATS_PENDING_WAITS,   /* batches that waited for the result of their twin */
-    STATS_ACCEPTED,        /* connections */
-    STATS_REFUSED,         /* connections over the limit */
-    STATS_TIMEOUT_IDLE,    /* connections ended for want of a request */
-    STATS_TIMEOUT_REQUEST, /* requests that took too long to arrive */
-    STATS_TIMEOUT_ANSWER,  /* answers that took too long to be read */
-    STATS_UNANSWERED,      /* requests that ended without an answer of ours */
+    STATS_BATCHES,           /* stored */
+    STATS_MEASUREMENTS,      /* stored */
+    STATS_RECEIVED_BYTES,    /* of bodies, as they came */
+    STATS_DECODED_BYTES,     /* of bodies, decompressed */
+    STATS_REPLAYS,           /* batches that were stored before */
+    STATS_PENDING_WAITS,     /* batches that waited for the result of their twin */
+    STATS_ACCEPTED,          /* connections */
+    STATS_REFUSED,           /* connections over the limit */
+    STATS_TIMEOUT_IDLE,      /* connections ended for want of a request */
+    STATS_TIMEOUT_REQUEST,   /* requests that took too long to arrive */
+    STATS_TIMEOUT_ANSWER,    /* answers that took too long to be read */
+    STATS_OVER_KEY_RATE,     /* requests refused */
+    STATS_OVER_ADDRESS_RATE, /* likewise */
+    STATS_UNANSWERED,        /* requests that ended without an answer of ours */
     STATS_COUNTERS,
 };
 

@@ -212,10 +212,11 @@ def test_a_file_that_others_may_read_or_write_gets_a_warning():
     assert "keys_exposed" not in pcd.log
     for mode in (0o640, 0o604, 0o620, 0o602):
         pcd.lines.clear()
-        os.chmod(apikeys(pcd), mode)  # which is a change, too
+        os.chmod(apikeys(pcd), mode)
+        pcd.process.send_signal(signal.SIGHUP)
         pcd.wait_line(f"WARNING event=keys_exposed file=\\S+ mode=0{mode:o}")
-    os.chmod(apikeys(pcd), 0o600)
     pcd.lines.clear()
+    os.chmod(apikeys(pcd), 0o600)  # which is a change, too
     pcd.wait_line("event=keys_loaded")
     assert pcd.stop() == 0, pcd.log
     assert "keys_exposed" not in pcd.log
@@ -368,7 +369,7 @@ def test_keys_are_in_no_log_answer_command_line_or_file():
             agent(pcd, "web-2", None, FREQUENCY="100ms", LOGLEVEL="TRACE", APIKEY=good,
                   APIKEY_FILE=None),
             agent(pcd, "db-2", None, FREQUENCY="100ms", LOGLEVEL="TRACE", APIKEY=wrong,
-                  APIKEY_FILE=None)]
+                  APIKEY_FILE=None, TIMEOUT="1s")]
     pcd.wait_stored("web-1", 3)
     pcd.wait_stored("web-2", 3)
     pccs[2].wait_line("status=401")
