@@ -15,8 +15,7 @@ struct catchup {
 };
 
 void catchup_init(struct catchup *c, uint64_t share_millionths);
-/* Nothing gets through, or something fresh just has for the first time: an old batch has
- * to wait at least for the next one. */
+/* Something fresh got through for the first time since a failure: old ones may follow. */
 void catchup_restart(struct catchup *c, uint64_t now_ns);
 /* An old batch has been sent, which took that long. */
 void catchup_sent(struct catchup *c, uint64_t now_ns, uint64_t took_ns);
