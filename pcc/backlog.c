@@ -151,7 +151,7 @@ static void lose(struct backlog *b, const struct outbox_slot *slot, int why)
     struct gap_note note = gaps_of_batch(&slot->batch);
 
     gaps_add(&lost, GAP_UNENCODED, &note);
-    loss_dropped(&b->loss, note.measurements, &lost, err_text(why));
+    loss_dropped(&b->loss, GAP_UNENCODED, note.measurements, &lost, err_text(why));
 }
 
 /* Makes a file of a batch in memory, in which it stands alone. */
@@ -246,6 +246,16 @@ uint64_t backlog_fresh(const struct backlog *b)
     return queue_measurements(&b->queue);
 }
 
+void backlog_tell(const struct backlog *b, struct status *ret)
+{
+    struct spool_counts spool = {.files = 0};
+
+    if (b->spool)
+        spool_count(b->spool, &spool);
+    ret->memory = (struct status_waiting){b->queue.n, backlog_fresh(b), b->queue.bytes};
+    ret->spool = (struct status_waiting){spool.files, spool.measurements, spool.bytes};
+}
+
 uint64_t backlog_unsecured(const struct backlog *b)
 {
     return queue_unfiled(&b->queue);
@@ -276,7 +286,7 @@ static int choose(struct backlog *b, uint64_t now_ns, struct spool_batch *ret)
     if (turn_of_spool(b, now_ns))
         r = spool_take(b->spool, &lost, ret);
     if (!gaps_empty(&lost))
-        loss_dropped(&b->loss, lost.notes[GAP_DAMAGED].measurements, &lost,
+        loss_dropped(&b->loss, GAP_DAMAGED, lost.notes[GAP_DAMAGED].measurements, &lost,
                      "a file of the spool is damaged");
     if (r != E_GONE || b->queue.n == 0)
         return r;
@@ -407,6 +417,7 @@ static void reject(struct backlog *b, const struct label *label, const char *why
 
     gaps_add(&lost, GAP_REJECTED, &label->range);
     b->counters->rejected += label->range.measurements;
+    b->counters->lost[GAP_REJECTED] += label->range.measurements;
     log_event(LOG_WARNING, "batch_rejected", LOG_U64("seq", label->seq),
               LOG_U64("measurements", label->range.measurements), LOG_STR("reason", why));
     outbox_note_gaps(b->loss.outbox, &lost);

@@ -25,6 +25,7 @@
 #include "pcc/options.h"
 #include "pcc/outbox.h"
 #include "pcc/spool.h"
+#include "pcc/status.h"
 
 struct backlog;
 
@@ -64,6 +65,8 @@ uint64_t backlog_due_ns(const struct backlog *b);
 uint64_t backlog_measurements(const struct backlog *b);
 uint64_t backlog_fresh(const struct backlog *b);
 uint64_t backlog_unsecured(const struct backlog *b);
+/* Fills in what waits in memory and, copies of that too, in the spool. */
+void backlog_tell(const struct backlog *b, struct status *ret);
 
 /* The identity of the process may have changed: asks, and numbers anew if so. */
 void backlog_check_session(struct backlog *b);

@@ -6,6 +6,8 @@
  * are for people and for the exit status, nothing is decided by them while running.
  */
 
+#include "pcc/gaps.h"
+
 #include <stdint.h>
 
 struct counters {
@@ -13,7 +15,8 @@ struct counters {
     _Atomic uint64_t ticks;
     _Atomic uint64_t missed; /* points of the grid at which no tick was taken */
     _Atomic uint64_t measurements;
-    _Atomic uint64_t behind; /* measurements lost because the sender was behind */
+    _Atomic uint64_t behind;       /* measurements lost because the sender was behind */
+    _Atomic uint64_t last_tick_ns; /* boot clock; 0 before the first */
     /* sender */
     _Atomic uint64_t
         dropped; /* measurements lost on the way out, the queue full or worse */
@@ -25,4 +28,6 @@ struct counters {
     _Atomic uint64_t requests;
     _Atomic uint64_t connections;
     _Atomic uint64_t bytes_sent; /* of bodies */
+    /* whoever loses them, each an id of its own: measurements, 0 where not counted so */
+    _Atomic uint64_t lost[GAP_IDS];
 };

@@ -14,6 +14,7 @@
 #include "proto/wire.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,9 @@ struct delivery {
     uint64_t not_before_ns; /* boot clock */
     bool in_trouble;        /* the last answer was none that we like, */
     unsigned trouble;       /* but one with this status, and that was logged */
+    char last_error[256];   /* whatever came after it, */
+    uint64_t error_ns;      /* and when it was */
+    uint64_t stored_ns;     /* when the server last took a batch; 0 for never */
     bool key_untried;       /* no request has shown the key yet */
     char key[APIKEY_MAX + 1];
 };
@@ -135,6 +139,8 @@ static void note_trouble(struct delivery *d, unsigned status, const char *why,
               LOG_MS("retry_ms", wait_ns), LOG_U64("waiting", delivery_unsent(d)));
     d->in_trouble = true;
     d->trouble = status;
+    d->error_ns = clock_boot_ns();
+    (void)snprintf(d->last_error, sizeof d->last_error, "%s", why); /* too long: cut */
 }
 
 static void note_success(struct delivery *d)
@@ -142,6 +148,7 @@ static void note_success(struct delivery *d)
     if (d->in_trouble)
         log_event(LOG_INFO, "delivery_resumed", LOG_U64("waiting", delivery_unsent(d)));
     d->in_trouble = false;
+    d->stored_ns = clock_boot_ns();
     d->lowered = 0;
     d->conflicted = false;
     backoff_reset(&d->backoff);
@@ -443,4 +450,19 @@ uint64_t delivery_unsent(const struct delivery *d)
 uint64_t delivery_unsecured(const struct delivery *d)
 {
     return backlog_unsecured(d->backlog);
+}
+
+void delivery_tell(const struct delivery *d, uint64_t now_ns, struct status *ret)
+{
+    struct form form = agreement_form(&d->agreement, now_ns);
+
+    ret->serialization = pcc_serializations[form.media];
+    ret->compression = pcc_compressions[form.coding];
+    ret->stored_ns = d->stored_ns;
+    backlog_tell(d->backlog, ret);
+    ret->failing = ret->failing || d->in_trouble;
+    if (!*ret->last_error) {
+        ret->last_error = d->last_error;
+        ret->error_ns = d->error_ns;
+    }
 }

@@ -19,6 +19,7 @@
 #include "pcc/options.h"
 #include "pcc/outbox.h"
 #include "pcc/spool.h"
+#include "pcc/status.h"
 
 struct delivery;
 
@@ -65,3 +66,6 @@ bool delivery_done(const struct delivery *d);
  */
 uint64_t delivery_unsent(const struct delivery *d);
 uint64_t delivery_unsecured(const struct delivery *d);
+
+/* Adds what is known here; texts live as long as the delivery. */
+void delivery_tell(const struct delivery *d, uint64_t now_ns, struct status *ret);

@@ -7,24 +7,30 @@
 #include <assert.h>
 
 static const struct {
+    const char *name;
     const char *kind;
     const char *reason;
 } gap_words[GAP_IDS] = {
-    [GAP_MISSED] = {"missed", "the agent did not run when the ticks were due"},
-    [GAP_MOUNT] = {"mount", "a filesystem did not answer within the tick"},
-    [GAP_BEHIND] = {"dropped", "the sender was behind"},
-    [GAP_FULL] = {"dropped", "the queue was full"},
-    [GAP_REJECTED] = {"rejected", "the server refused it for good"},
-    [GAP_UNWRITTEN] = {"dropped", "the collection could not be written"},
-    [GAP_UNENCODED] = {"dropped", "no memory to encode it"},
-    [GAP_UNDATED] = {"dropped", "the clock was not set in time"},
-    [GAP_UNSENT] = {"dropped", "the agent ended before it was delivered"},
-    [GAP_KILLED] = {"killed",
+    [GAP_MISSED] = {"missed", "missed", "the agent did not run when the ticks were due"},
+    [GAP_MOUNT] = {"mount", "mount", "a filesystem did not answer within the tick"},
+    [GAP_BEHIND] = {"behind", "dropped", "the sender was behind"},
+    [GAP_FULL] = {"queue_full", "dropped", "the queue was full"},
+    [GAP_REJECTED] = {"rejected", "rejected", "the server refused it for good"},
+    [GAP_UNWRITTEN] = {"collection", "dropped", "the collection could not be written"},
+    [GAP_UNENCODED] = {"memory", "dropped", "no memory to encode it"},
+    [GAP_UNDATED] = {"undated", "dropped", "the clock was not set in time"},
+    [GAP_UNSENT] = {"unsent", "dropped", "the agent ended before it was delivered"},
+    [GAP_KILLED] = {"killed", "killed",
                     "the agent or the host came to a sudden end; at most so much"},
-    [GAP_SPOOL_FULL] = {"dropped", "the spool was full"},
-    [GAP_DAMAGED] = {"damaged", "a file of the spool was damaged"},
-    [GAP_HELD] = {"stopped", "sampling was stopped, for the spool was full"},
+    [GAP_SPOOL_FULL] = {"spool_full", "dropped", "the spool was full"},
+    [GAP_DAMAGED] = {"damaged", "damaged", "a file of the spool was damaged"},
+    [GAP_HELD] = {"stopped", "stopped", "sampling was stopped, for the spool was full"},
 };
+
+const char *gaps_name(enum gap_id id)
+{
+    return gap_words[id].name;
+}
 
 struct gap_note gaps_of_batch(const struct batch *b)
 {

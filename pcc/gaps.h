@@ -41,6 +41,9 @@ struct gap_set {
     struct gap_note notes[GAP_IDS];
 };
 
+/* A word or two for the cause: behind, queue_full … */
+const char *gaps_name(enum gap_id id);
+
 /* What the loss of a batch, which must not be empty, amounts to. */
 struct gap_note gaps_of_batch(const struct batch *b);
 

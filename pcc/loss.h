@@ -17,6 +17,7 @@ struct loss {
 /* What is given outlives it. */
 void loss_init(struct loss *l, struct outbox *outbox, struct counters *counters);
 
-/* @n measurements were dropped, of which @gaps, not empty, tells; @why is for the log. */
-void loss_dropped(struct loss *l, uint64_t n, const struct gap_set *gaps,
-                  const char *why);
+/* @n measurements were dropped for one cause, of which @gaps tells beside what they told
+ * of themselves; @why is for the log. */
+void loss_dropped(struct loss *l, enum gap_id cause, uint64_t n,
+                  const struct gap_set *gaps, const char *why);

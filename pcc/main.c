@@ -15,6 +15,7 @@
 #include "pcc/options.h"
 #include "pcc/sampler.h"
 #include "pcc/sender.h"
+#include "pcc/status_show.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -47,6 +48,8 @@ struct program {
     struct collection *collection;
     struct spool *spool;
     struct delivery *delivery;
+    struct status about;
+    struct status_socket *status;
     struct sender *sender;
     struct sampler *sampler;
     struct notify notify;
@@ -161,6 +164,31 @@ static int start_collection(struct program *p)
     return r;
 }
 
+/* Nobody can ask then, and all the rest goes on. */
+static void open_status(struct program *p)
+{
+    p->about = (struct status){
+        .version = VERSION,
+        .identifier = p->conf.identifier,
+        .server = p->conf.mode == PCC_TRICKLE ? p->conf.server_url : "",
+        .serialization = "json",
+        .compression = "none",
+        .pid = (uint64_t)getpid(),
+        .start_ns = clock_boot_ns(),
+        .interval_ns = p->conf.frequency_ns,
+        .counters = &p->counters,
+        .last_error = "",
+    };
+    if (strcmp(p->conf.status_socket, "off") == 0)
+        return;
+    int r = status_socket_open(p->conf.status_socket, &p->status);
+    if (r)
+        log_event(*p->conf.status_socket ? LOG_WARNING : LOG_INFO, "status_unavailable",
+                  LOG_RESULT("error", r), LOG_STR("socket", p->conf.status_socket));
+    else
+        log_event(LOG_DEBUG, "status", LOG_STR("socket", status_socket_path(p->status)));
+}
+
 static int start_threads(struct program *p)
 {
     const struct seal_rule rule = {
@@ -175,6 +203,8 @@ static int start_threads(struct program *p)
         .counters = &p->counters,
         .collection = p->collection,
         .delivery = p->delivery,
+        .status = p->status,
+        .about = &p->about,
         .interval_ns = p->conf.frequency_ns,
         .early_max_bytes = p->conf.queue_max_bytes,
     };
@@ -206,11 +236,15 @@ static int start(struct program *p)
         r = start_spool(p);
     if (r == 0 && p->conf.mode == PCC_TRICKLE)
         r = start_delivery(p);
-    return r ? r : start_threads(p);
+    if (r)
+        return r;
+    open_status(p);
+    return start_threads(p);
 }
 
 static void free_parts(struct program *p)
 {
+    status_socket_close(p->status);
     delivery_free(p->delivery);
     spool_free(p->spool);
     collection_free(p->collection);
@@ -383,12 +417,13 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
 
 int main(int argc, char *argv[])
 {
-    (void)argc; /* argv ends in NULL */
     static struct program program;
     const struct opt_program table = options_program();
     struct opt_state state = {0};
     enum opt_action action = OPT_RUN;
 
+    if (argc > 1 && strcmp(argv[1], "status") == 0)
+        return status_show(argv + 1, environ);
     int r = opt_load(&table, argv, environ, &program.conf, &state, &action);
     int status = r ? usage_error(*state.error ? state.error : err_text(r))
                    : act(action, &table, &program, &state);

@@ -14,13 +14,13 @@
 #include <string.h>
 
 static const char *const modes[] = {"local", "trickle", NULL};
-static const char *const serializations[] = {
+const char *const pcc_serializations[] = {
     [MEDIA_JSON] = "json",
     [MEDIA_MSGPACK] = "msgpack",
     [MEDIA_DELTA] = "delta",
     [MEDIA_FORMS] = NULL,
 };
-static const char *const compressions[] = {
+const char *const pcc_compressions[] = {
     [CODING_IDENTITY] = "none",
     [CODING_GZIP] = "gzip",
     NULL,
@@ -125,7 +125,7 @@ static const struct opt pcc_opts[] = {
      .type = OPT_CHOICE,
      .at = AT(serialization),
      .dflt = "delta",
-     .choices = serializations,
+     .choices = pcc_serializations,
      .help =
          "how batches are written, to a server that takes it; delta: only what changed"},
     {.name = "snapshot-interval",
@@ -146,7 +146,7 @@ static const struct opt pcc_opts[] = {
      .type = OPT_CHOICE,
      .at = AT(compression),
      .dflt = "gzip",
-     .choices = compressions,
+     .choices = pcc_compressions,
      .help = "how they are compressed"},
     {.name = "compression-level",
      .type = OPT_COUNT,
@@ -236,6 +236,13 @@ static const struct opt pcc_opts[] = {
      .at = AT(root),
      .dflt = "",
      .help = "a folder that stands for /: the host's, seen from a container"},
+    {.name = "status-socket",
+     .type = OPT_STRING,
+     .at = AT(status_socket),
+     .dflt = "",
+     .help =
+         "where `pcc status` asks; empty: /run/pcc/status.sock, or pcc/status.sock in "
+         "the user's runtime folder; off: nowhere"},
     {.name = "tls-ca",
      .type = OPT_STRING,
      .at = AT(tls_ca),

@@ -23,6 +23,9 @@ enum pcc_spool_full {
     PCC_FULL_DROP,
     PCC_FULL_STOP,
 };
+/* The words for enum media_form and enum coding, ended by NULL. */
+extern const char *const pcc_serializations[];
+extern const char *const pcc_compressions[];
 
 #define PCC_URL_MAX 2048u
 
@@ -57,7 +60,8 @@ struct pcc_conf {
     uint64_t catchup_share_millionths;
     uint64_t timeout_ns;
     uint64_t connect_timeout_ns;
-    const char *root; /* without a slash at its end; empty for none */
+    const char *root;          /* without a slash at its end; empty for none */
+    const char *status_socket; /* empty: the usual places; off: none */
     const char *tls_ca;
     const char *tls_cert;
     const char *tls_key;

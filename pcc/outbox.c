@@ -107,6 +107,7 @@ static struct outbox_slot *recycle_oldest(struct outbox *o)
     gaps_add(&o->gaps, GAP_BEHIND, &lost);
     gaps_fold(&o->gaps, &slot->carried);
     o->counters->behind += lost.measurements;
+    o->counters->lost[GAP_BEHIND] += lost.measurements;
     batch_reset(&slot->batch);
     slot->carried = (struct gap_set){0};
     return slot;

@@ -101,6 +101,7 @@ static void take_tick(struct sampler *s, const struct moment *now)
         tell_of_gaps(s, now);
     }
     s->counters->ticks++;
+    s->counters->last_tick_ns = now->boot_ns;
     s->counters->measurements += b->n_items - before;
     seal(s, now->boot_ns);
 }
@@ -117,6 +118,7 @@ static void note_missed(struct sampler *s, enum gap_id why, uint64_t missed,
 
     gaps_add(&s->gaps, why, &note);
     s->counters->missed += missed;
+    s->counters->lost[why] += note.measurements;
 }
 
 /* Return: is it time for a tick? Else to stop. */

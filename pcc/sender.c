@@ -2,6 +2,7 @@
 #include "pcc/sender.h"
 
 #include "common/clock.h"
+#include "common/io.h"
 #include "common/log.h"
 #include "common/units.h"
 #include "pcc/early.h"
@@ -10,20 +11,25 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #define LOG_EVERY (10 * SEC)
+/* Those who ask for the status at once; more are told with the next. */
+#define ASKERS_MAX 64
 
 struct sender {
     struct sender_parts parts;
     pthread_t thread;
+    int wake_fd; /* readable when the outbox is, or somebody asks */
+    struct buf told;
     _Atomic bool stopping;
     _Atomic bool reloads;
-    uint64_t within_ns;   /* written before stopping */
-    uint64_t deadline_ns; /* boot clock; 0 while not stopping */
-    uint64_t lost;        /* at the end */
-    uint64_t behind_told; /* how much of counters.behind was logged */
-    bool unwritable;      /* the collection, and that was logged */
-    bool undated;         /* ticks were held, and that was logged */
+    uint64_t within_ns;     /* written before stopping */
+    uint64_t deadline_ns;   /* boot clock; 0 while not stopping */
+    uint64_t lost;          /* at the end */
+    uint64_t behind_told;   /* how much of counters.behind was logged */
+    uint64_t unwritable_ns; /* since when the collection is, and that was logged */
+    bool undated;           /* ticks were held, and that was logged */
     struct log_limit behind_limit;
     struct early early;
     uint64_t offset_ns; /* with which early ticks are dated now; 0: ask the clocks */
@@ -36,6 +42,7 @@ static void note_lost(struct sender *s, const struct outbox_slot *slot, enum gap
 
     gaps_add(&lost, why, &note);
     s->parts.counters->dropped += note.measurements;
+    s->parts.counters->lost[why] += note.measurements;
     outbox_note_gaps(s->parts.outbox, &lost);
 }
 
@@ -48,11 +55,13 @@ static void append_to_collection(struct sender *s, const struct outbox_slot *slo
         s->parts.counters->appended += batch->n_items;
     else if (!s->parts.delivery) /* then the collection is all there is */
         note_lost(s, slot, GAP_UNWRITTEN);
-    if (r && !s->unwritable)
+    if (r && !s->unwritable_ns) {
         log_event(LOG_ERROR, "collection_unwritable", LOG_RESULT("error", r));
-    else if (!r && s->unwritable)
+        s->unwritable_ns = clock_boot_ns();
+    } else if (!r && s->unwritable_ns) {
         log_event(LOG_INFO, "collection_writable");
-    s->unwritable = r != 0;
+        s->unwritable_ns = 0;
+    }
 }
 
 static void pass_on(struct sender *s, struct outbox_slot *slot, uint64_t now_ns)
@@ -194,9 +203,38 @@ static void begin_to_stop(struct sender *s, uint64_t now_ns)
         delivery_hurry(s->parts.delivery, now_ns);
 }
 
+static void tell_status(struct sender *s, uint64_t now_ns)
+{
+    struct status status = *s->parts.about;
+
+    status.now_ns = now_ns;
+    status.undated = s->early.measurements;
+    if (s->unwritable_ns) {
+        status.failing = true;
+        status.last_error = "the collection can't be written";
+        status.error_ns = s->unwritable_ns;
+    }
+    if (s->parts.delivery)
+        delivery_tell(s->parts.delivery, now_ns, &status);
+    buf_reset(&s->told);
+    int r = status_append(&status, &s->told);
+    (void)r; /* without memory for it nothing is told */
+}
+
+static void answer_askers(struct sender *s, uint64_t now_ns)
+{
+    for (int i = 0; s->parts.status && i < ASKERS_MAX; i++) {
+        int fd = status_socket_accept(s->parts.status);
+        if (fd < 0)
+            break;
+        tell_status(s, now_ns);
+        status_socket_tell(fd, buf_span(&s->told));
+    }
+}
+
 static void wait_for_work(struct sender *s, uint64_t now_ns)
 {
-    struct pollfd wake = {.fd = outbox_fd(s->parts.outbox), .events = POLLIN};
+    struct pollfd wake = {.fd = s->wake_fd, .events = POLLIN};
 
     if (s->parts.delivery)
         delivery_wait(s->parts.delivery, wake.fd, now_ns,
@@ -225,6 +263,7 @@ static void *sender_run(void *arg)
         report(s, now_ns);
         if (s->parts.delivery)
             delivery_step(s->parts.delivery, now_ns);
+        answer_askers(s, now_ns);
         if (stopping && ended(s, now_ns))
             break;
         wait_for_work(s, now_ns);
@@ -236,6 +275,33 @@ static void *sender_run(void *arg)
     return NULL;
 }
 
+static int watch(const struct sender *s, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+
+    return epoll_ctl(s->wake_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int make_wake_fd(struct sender *s)
+{
+    s->wake_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (s->wake_fd < 0)
+        return -errno;
+    int r = watch(s, outbox_fd(s->parts.outbox), EPOLLIN);
+    /* By its edge: one who can't be accepted for lack of descriptors wakes nobody twice.
+     */
+    if (r == 0 && s->parts.status)
+        r = watch(s, status_socket_fd(s->parts.status), EPOLLIN | EPOLLET);
+    return r;
+}
+
+static void sender_free(struct sender *s)
+{
+    io_close(&s->wake_fd);
+    buf_done(&s->told);
+    free(s);
+}
+
 int sender_start(const struct sender_parts *parts, struct sender **ret)
 {
     struct sender *s = calloc(1, sizeof *s);
@@ -244,9 +310,12 @@ int sender_start(const struct sender_parts *parts, struct sender **ret)
     s->parts = *parts;
     s->behind_limit.every_ns = LOG_EVERY;
     s->early.max_bytes = parts->early_max_bytes;
-    int r = -pthread_create(&s->thread, NULL, sender_run, s);
+    buf_init(&s->told, STATUS_MAX);
+    int r = make_wake_fd(s);
+    if (r == 0)
+        r = -pthread_create(&s->thread, NULL, sender_run, s);
     if (r) {
-        free(s);
+        sender_free(s);
         return r;
     }
     (void)pthread_setname_np(s->thread, "pcc-sender");
@@ -271,6 +340,6 @@ uint64_t sender_stop(struct sender *s, uint64_t within_ns)
     outbox_wake(s->parts.outbox);
     (void)pthread_join(s->thread, NULL);
     uint64_t lost = s->lost;
-    free(s);
+    sender_free(s);
     return lost;
 }

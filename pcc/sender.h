@@ -13,6 +13,8 @@
 #include "pcc/delivery.h"
 #include "pcc/outbox.h"
 #include "pcc/source.h"
+#include "pcc/status.h"
+#include "pcc/status_socket.h"
 
 struct sender;
 
@@ -23,6 +25,8 @@ struct sender_parts {
     struct counters *counters;
     struct collection *collection; /* or NULL */
     struct delivery *delivery;     /* or NULL */
+    struct status_socket *status;  /* or NULL */
+    const struct status *about;    /* what the sender doesn't know of it; or NULL */
     uint64_t interval_ns;          /* between two ticks */
     uint64_t early_max_bytes;      /* of ticks held until the clock is set */
 };

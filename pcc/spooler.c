@@ -42,7 +42,7 @@ static bool drop_oldest(struct spooler *s)
     uint64_t n = spool_drop_oldest(s->spool, &lost);
 
     if (n > 0)
-        loss_dropped(s->loss, n, &lost, "the spool is full");
+        loss_dropped(s->loss, GAP_SPOOL_FULL, n, &lost, "the spool is full");
     return n > 0;
 }
 
@@ -91,7 +91,7 @@ void spooler_room(struct spooler *s, struct queue *q)
         queue_drop(q, oldest);
     }
     if (n > 0)
-        loss_dropped(s->loss, n, &lost, "the queue is full");
+        loss_dropped(s->loss, GAP_FULL, n, &lost, "the queue is full");
 }
 
 void spooler_tell(struct spooler *s)

@@ -300,7 +300,8 @@ class Pcc(Program):
     Pcd."""
 
     def __init__(self, pcd=None, key=KEY, under=(), environment=None, **options):
-        defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": ""}
+        defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": "",
+                    "STATUS_SOCKET": "off"}
         if pcd:
             defaults.update(MODE="trickle", SERVER_URL=getattr(pcd, "url", pcd),
                             APIKEY=key, IDENTIFIER="test-host")
