@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/gzip.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "pcd/auth.h"
-#include "pcd/chains.h"
-#include "pcd/hosts.h"
-#include "pcd/options.h"
-#include "pcd/stats.h"
-#include "pcd/store.h"
 #include "proto/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/home.h"
 #include "tests/lib/mhd.h"
-
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
+#include "tests/lib/served.h"
 
 /*
  * Requests into a pcd that has a store but no network. input = requests, one after the
@@ -29,27 +19,8 @@
 #define HOW_CONNECTION 64u /* on a connection of its own */
 #define HOW_KEY 128u       /* a line with a right key is added */
 #define REQUESTS_MAX 6u
-#define KEY "0123456789abcdef"
 
 static const size_t pieces[] = {65536, 1, 2, 3, 7, 64, 1000, 4096};
-
-/* Smaller than the product's, so that inputs reach them. */
-static const struct pcd_conf conf = {
-    .listen = "",
-    .tls_cert = "",
-    .tls_key = "",
-    .body_max = 2048,
-    .decoded_max = 16 * KIB,
-    .measurements_max = 64,
-    .text_max = 4096,
-    .subsystem_max = 32,
-    .nesting_max = 8,
-    .headers_max = 1024,
-    .connections_max = 8,
-    .queue_max = 256 * KIB,
-    .delta_state_max = MIB,
-    .metrics_auth = true,
-};
 
 /* A request as it stands in the input. */
 struct sent {
@@ -57,109 +28,14 @@ struct sent {
     struct span body;
 };
 
-/* What lives as long as the process, and what is made anew for each input. */
+static struct deflater *deflater; /* lives as long as the process */
+
 static struct {
-    struct auth *auth;
-    struct connections *connections;
-    struct lingerer *linger;
-    struct deflater *deflater;
-    struct worker worker;
-    struct stats stats;
-} lasting;
-static struct {
-    struct admit admit;
-    struct stats stats;
-    struct store_conf store;
-    struct service service;
-    struct log_limit limits[2];
-    uint64_t stored; /* measurements, by what was answered */
-    uint64_t counted;
+    struct served pcd;
+    uint64_t stored;                /* measurements, by what was answered */
     struct sent kept[REQUESTS_MAX]; /* the requests with a key that were stored */
     size_t n_kept;
 } server;
-
-static void set_up(void)
-{
-    const struct connections_conf connections = {.max = conf.connections_max,
-                                                 .stats = &lasting.stats};
-    struct key_lines lines;
-
-    if (lasting.auth)
-        return;
-    log_init((enum log_level)(LOG_ERROR + 1));
-    FUZZ_CHECK(auth_new(&lasting.auth) == 0);
-    FUZZ_CHECK(auth_take(lasting.auth, SPAN(KEY "\n"), &lines) == 0);
-    FUZZ_CHECK(connections_new(&connections, &lasting.connections) == 0);
-    FUZZ_CHECK(lingerer_new(&lasting.linger) == 0);
-    FUZZ_CHECK(deflater_new(6, &lasting.deflater) == 0);
-    FUZZ_CHECK(scratch_init(&lasting.worker.scratch, &conf) == 0);
-    lasting.worker.connections = lasting.connections;
-    lasting.worker.linger = lasting.linger;
-}
-
-static void start(const struct fuzz_home *home)
-{
-    const uint64_t seed[2] = {1, 2};
-    const char *what;
-
-    memset(&server, 0, sizeof server);
-    server.admit.max_bytes = conf.queue_max;
-    server.store = (struct store_conf){
-        .home = home->path,
-        .log_max = 64 * MIB,
-        .keys_keep_ns = DAY,
-        .checkpoint_ns = HOUR,
-        .files_max = 8,
-        .admit = &server.admit,
-    };
-    server.service = (struct service){
-        .conf = &conf,
-        .auth = lasting.auth,
-        .admit = &server.admit,
-        .stats = &server.stats,
-        .two_sessions = &server.limits[0],
-        .states_full = &server.limits[1],
-    };
-    FUZZ_CHECK(hosts_new(10, seed, &server.service.hosts) == 0);
-    FUZZ_CHECK(chains_new(conf.delta_state_max, seed, &server.service.chains) == 0);
-    FUZZ_CHECK(store_open(&server.store, NULL, &server.service.store, &what) == 0);
-    lasting.worker.service = &server.service;
-}
-
-/* Closes the store, which files everything; then no budget is charged any more. */
-static void stop(void)
-{
-    FUZZ_CHECK(store_close(server.service.store) == 0);
-    FUZZ_CHECK(server.admit.bytes == 0);
-    FUZZ_CHECK(connections_count(lasting.connections) == 0);
-    chains_free(server.service.chains);
-    hosts_free(server.service.hosts);
-}
-
-/* Each line of a day file is a measurement, as it was sent. */
-static int count_lines(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    CLEANUP(batch_done) struct batch b;
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
-
-    (void)ftw;
-    batch_init(&b, &fuzz_limits);
-    if (type != FTW_F || !strstr(path, ".jsonl"))
-        return 0;
-    FUZZ_CHECK(st->st_size > 0);
-    FILE *file = fopen(path, "re");
-    FUZZ_CHECK(file);
-    while ((n = getline(&line, &room, file)) > 0) {
-        batch_reset(&b);
-        FUZZ_CHECK(json_decode_line(span_of(line, (size_t)n), &b, NULL) == 0);
-        server.counted++;
-    }
-    free(line);
-    (void)fclose(file);
-    return 0;
-}
 
 static bool is_batch(struct span head)
 {
@@ -225,11 +101,11 @@ static bool send_request(struct MHD_Connection *c, struct fuzz_input *in, unsign
     sent.body = plain;
     append(&head, sent.head);
     if (how & HOW_KEY)
-        append(&head, SPAN(WIRE_APIKEY ": " KEY "\r\n"));
+        append(&head, SPAN(WIRE_APIKEY ": " SERVED_KEY "\r\n"));
     if (how & HOW_GZIP)
         append(&head, SPAN(WIRE_CONTENT_ENCODING ": gzip\r\n"));
     if (how & HOW_GZIP)
-        FUZZ_CHECK(deflater_gzip(lasting.deflater, plain, &body) == 0);
+        FUZZ_CHECK(deflater_gzip(deflater, plain, &body) == 0);
     else
         append(&body, plain);
     if (how & HOW_LENGTH)
@@ -263,8 +139,8 @@ static void serve_all(struct fuzz_input *in)
             c = NULL;
         }
         if (!c) {
-            FUZZ_CHECK(connections_take_place(lasting.connections));
-            c = mhd_connect(&lasting.worker);
+            FUZZ_CHECK(connections_take_place(server.pcd.worker.connections));
+            c = mhd_connect(&server.pcd.worker);
         }
         FUZZ_CHECK(c);
         if (!send_request(c, in, how, &answer)) {
@@ -280,15 +156,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     const struct fuzz_home *home = fuzz_home_empty();
     struct fuzz_input in = {span_of(data, n)};
-    char path[PATH_MAX + 8];
 
-    set_up();
-    start(home);
+    if (!deflater) {
+        FUZZ_CHECK(deflater_new(6, &deflater) == 0);
+        log_init((enum log_level)(LOG_ERROR + 1));
+    }
+    memset(&server, 0, sizeof server);
+    FUZZ_CHECK(served_start(&server.pcd, home->path) == 0);
     serve_all(&in);
-    stop();
+    FUZZ_CHECK(connections_count(server.pcd.worker.connections) == 0);
+    FUZZ_CHECK(served_stop(&server.pcd) == 0);
+    FUZZ_CHECK(server.pcd.admit.bytes == 0);
     /* What was answered as stored is there, all of it, and nothing else. */
-    (void)snprintf(path, sizeof path, "%s/data", home->path);
-    FUZZ_CHECK(nftw(path, count_lines, 16, FTW_PHYS) == 0);
-    FUZZ_CHECK(server.counted == server.stored);
+    FUZZ_CHECK(served_count(home->path) == (long)server.stored);
     return 0;
 }

@@ -53,6 +53,7 @@ REQUESTS = {
     "chain-no-key": post(CHAIN, TYPE_DELTA), "chain-gzip": keyed(CHAIN, 1, TYPE_DELTA, how=ALL | GZIP | SMALL),
     "bad-key": post(ONE, "Idempotency-Key: 1"), "floor-alone": post(ONE, "Idempotency-Floor: 1"),
     "no-apikey": post(ONE, how=LENGTH), "bearer": post(ONE, "Authorization: bearer  0123456789abcdef ", how=LENGTH),
+    "bound": b"".join(post(ONE.replace(b'"h"', b'"%s"' % i), "APIKey: fedcba9876543210", how=LENGTH) for i in (b"web-1", b"h")),
     "two-apikeys": post(ONE, "APIKey: x"), "wrong-apikey": post(ONE, "APIKey: x", how=LENGTH),
     "chunked": post(ONE, "Transfer-Encoding: chunked", how=KEY), "both-framings": post(ONE, "Transfer-Encoding: chunked"),
     "other-coding": post(ONE, "Transfer-Encoding: gzip, chunked", how=KEY), "two-lengths": post(ONE, "Content-Length: 5"),

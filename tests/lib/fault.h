@@ -2,9 +2,10 @@
 #pragma once
 
 /*
- * Calls of libc that fail when a test says so. A test program that wants them links with
- * the arguments in fault_link_args (tests/lib/meson.build). check allocates too: disarm
- * before the first assertion. They are counted too.
+ * Memory that runs out when a test says so, in any thread: malloc(3) and its like,
+ * strdup(3), zlib's allocations, msgpack-c as a whole, a thread's stack. A test program
+ * that wants them links with the arguments in fault_link_args (tests/lib/meson.build).
+ * check allocates too: disarm before the first assertion. They are counted too.
  */
 
 #include <stdbool.h>
