@@ -294,6 +294,11 @@ uint64_t connections_max(const struct connections *c)
     return c->conf.max;
 }
 
+static uint64_t draw_age(uint64_t max_ns)
+{
+    return max_ns / 2 + clock_random_u64() % (max_ns / 2 + 1);
+}
+
 struct connection *connection_begin(struct connections *c, int fd)
 {
     struct connection *e = calloc(1, sizeof *e);
@@ -303,6 +308,7 @@ struct connection *connection_begin(struct connections *c, int fd)
     e->fd = fd;
     e->linger_fd = -1;
     e->route = STATS_OTHER;
+    e->old_ns = c->conf.age_ns ? clock_boot_ns() + draw_age(c->conf.age_ns) : UINT64_MAX;
     (void)pthread_mutex_lock(&c->lock);
     list_append(c, e, CONNECTION_WAITING);
     if (c->ends_waiting)
@@ -338,6 +344,11 @@ int connection_enter(struct connections *c, struct connection *e,
     }
     (void)pthread_mutex_unlock(&c->lock);
     return r;
+}
+
+bool connection_is_old(const struct connection *e)
+{
+    return clock_boot_ns() >= e->old_ns;
 }
 
 void connection_describe(struct connections *c, struct connection *e,

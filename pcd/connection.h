@@ -16,6 +16,11 @@
  *
  * A client that goes away without libmicrohttpd's noticing is shut down likewise.
  *
+ * A connection gets old, too: after an age drawn at random between half of age_ns and the
+ * whole, so that connections made in the same moment don't end in one, its next answer
+ * says that it is the last. What was settled when it began, a certificate or a balancer's
+ * choice, is so settled anew; nothing is cut off.
+ *
  * One thread of its own; the functions are for any. The lock is held over shutdown(2)
  * and a send(2) that doesn't wait, since connection_end() takes it before libmicrohttpd
  * closes the descriptor: the number can't be somebody else's in between.
@@ -29,6 +34,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct tls_set;
 struct upload;
 
 enum connection_phase {
@@ -52,6 +58,9 @@ struct connection {
     /* The worker's. */
     struct upload *upload; /* the request being served */
     struct auth_hint hint; /* of the key that was shown last */
+    struct tls_set *tls;   /* from tls_begin(); NULL: plain HTTP */
+    bool client_checked;   /* its certificate, where one is needed, is good */
+    uint64_t old_ns;       /* from then on the next answer is the last */
     int linger_fd;         /* from lingerer_dup(), or -1 */
 };
 
@@ -59,6 +68,7 @@ struct connections_conf {
     uint64_t max;
     uint64_t idle_ns;
     uint64_t request_ns;
+    uint64_t age_ns; /* 0: no limit */
     bool tls;
     struct stats *stats; /* borrowed: told of timeouts */
 };
@@ -90,6 +100,9 @@ void connection_end(struct connections *c, struct connection *e);
  */
 PC_MUST_CHECK int connection_enter(struct connections *c, struct connection *e,
                                    enum connection_phase phase);
+
+/* Is it time for a connection to end with its next answer? */
+bool connection_is_old(const struct connection *e);
 
 /* Which route a request takes, and the form of its answer, should it be late. */
 void connection_describe(struct connections *c, struct connection *e,

@@ -166,6 +166,31 @@ int listeners_open(const char *address, struct listeners *ret, const char **rete
     return 0;
 }
 
+static bool is_loopback(const struct sockaddr_storage *at)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (at->ss_family == AF_INET6) {
+        memcpy(&v6, at, sizeof v6);
+        return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr);
+    }
+    memcpy(&v4, at, sizeof v4);
+    return ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+bool listeners_beyond_loopback(const struct listeners *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        struct sockaddr_storage at = {0};
+        socklen_t at_n = sizeof at;
+
+        if (getsockname(l->fds[i], (struct sockaddr *)&at, &at_n) || !is_loopback(&at))
+            return true;
+    }
+    return false;
+}
+
 void listeners_close(struct listeners *l)
 {
     for (size_t i = 0; i < l->n; i++)

@@ -5,6 +5,7 @@
 
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct listeners {
@@ -29,5 +30,7 @@ PC_MUST_CHECK int listeners_check(const char *address);
  */
 PC_MUST_CHECK int listeners_open(const char *address, struct listeners *ret,
                                  const char **reterr_what);
+/* Can others than this machine reach one of them? */
+bool listeners_beyond_loopback(const struct listeners *l);
 /* Also takes a zeroed one. */
 void listeners_close(struct listeners *l);

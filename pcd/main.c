@@ -160,7 +160,7 @@ static int start_store(struct pcd *p, struct store_conf *conf)
 static int start(struct pcd *p, struct store_conf *store_conf)
 {
     const uint64_t seed[2] = {clock_random_u64(), clock_random_u64()};
-    const char *what = "";
+    char text[640];
 
     p->admit.max_bytes = p->conf.queue_max;
     p->two_sessions.every_ns = MINUTE;
@@ -197,10 +197,9 @@ static int start(struct pcd *p, struct store_conf *store_conf)
     r = start_store(p, store_conf);
     if (r)
         return r;
-    r = server_start(&p->service, &p->server, &what);
+    r = server_start(&p->service, &p->server, text, sizeof text);
     if (r)
-        (void)fprintf(stderr, "pcd: can't serve on %s: %s%s%s\n", p->conf.listen, what,
-                      r == E_MALFORMED ? "" : ": ", r == E_MALFORMED ? "" : err_text(r));
+        (void)fprintf(stderr, "pcd: can't serve on %s: %s\n", p->conf.listen, text);
     return r;
 }
 
@@ -244,9 +243,11 @@ static void serve(struct pcd *p, const sigset_t *signals)
         if (taken == SIGHUP) {
             (void)notify_reloading(&p->notify);
             apikeys_reload(&p->apikeys);
+            server_look_at_files(p->server, true);
             tell_ready(p);
         } else {
             apikeys_look(&p->apikeys);
+            server_look_at_files(p->server, false);
         }
         if (p->notify.watchdog_ns && is_committing(p))
             (void)notify_alive(&p->notify);

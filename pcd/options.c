@@ -43,7 +43,14 @@ static const struct opt opts[] = {
      .type = OPT_STRING,
      .at = AT(tls_key),
      .dflt = "",
-     .help = "PEM file of the certificate's private key"},
+     .help = "PEM file of the certificate's private key; both are read again when they "
+             "change and on SIGHUP"},
+    {.name = "tls-client-ca",
+     .type = OPT_STRING,
+     .at = AT(tls_client_ca),
+     .dflt = "",
+     .help = "PEM file of authorities, one of which must have signed a client's "
+             "certificate; empty: clients need none"},
     {.name = "sync",
      .type = OPT_CHOICE,
      .at = AT(sync),
@@ -152,6 +159,15 @@ static const struct opt opts[] = {
      .min = SEC,
      .max = HOUR,
      .help = "how long a request may take to arrive, and an answer to be read"},
+    {.name = "connection-age",
+     .type = OPT_DURATION,
+     .at = AT(connection_age_ns),
+     .dflt = "1h",
+     .min = SEC,
+     .max = 365 * DAY,
+     .zero_too = true,
+     .help =
+         "after half to all of this a connection ends with its next answer; 0: never"},
     {.name = "connections-max",
      .type = OPT_COUNT,
      .at = AT(connections_max),
@@ -229,7 +245,8 @@ const struct opt_program options_program = {
     .name = "pcd",
     .prefix = "PCD_",
     .summary = "takes batches of measurements over HTTP and makes them durable",
-    .more = "SIGHUP reads the keys again; SIGTERM finishes what is in flight and ends.\n"
+    .more = "SIGHUP reads keys and certificate again; SIGTERM finishes what is in flight "
+            "and ends.\n"
             "pcd keygen [PATTERN...] makes a key; see pcd keygen --help.\n",
     .version = "",
     .opts = opts,
@@ -271,6 +288,9 @@ int options_finish(struct pcd_conf *conf, const char *home_dir, const char **ret
         "PCD_TLS_CERT and PCD_TLS_KEY: only one is given; give both for TLS, or "
         "none for plain HTTP";
     if (!conf->tls_cert[0] != !conf->tls_key[0])
+        return E_MALFORMED;
+    *reterr_text = "PCD_TLS_CLIENT_CA: given without PCD_TLS_CERT and PCD_TLS_KEY";
+    if (conf->tls_client_ca[0] && !conf->tls_cert[0])
         return E_MALFORMED;
     *reterr_text = "PCD_QUEUE_MAX: less than 4 times PCD_DECODED_MAX, so that one large "
                    "batch might never fit";

@@ -14,7 +14,8 @@ struct pcd_conf {
     const char *apikeys_file; /* likewise */
     const char *tls_cert;     /* empty: plain HTTP */
     const char *tls_key;
-    int sync; /* enum store_sync */
+    const char *tls_client_ca; /* empty: clients need no certificate */
+    int sync;                  /* enum store_sync */
     uint64_t threads;
     bool metrics_auth;
     uint64_t rate;         /* requests a second; 0: any number */
@@ -29,6 +30,7 @@ struct pcd_conf {
     uint64_t headers_max;
     uint64_t idle_timeout_ns;
     uint64_t request_timeout_ns;
+    uint64_t connection_age_ns;
     uint64_t connections_max;
     uint64_t connection_memory;
     uint64_t queue_max;

@@ -7,6 +7,7 @@
 #include "pcd/options.h"
 #include "pcd/pages.h"
 #include "pcd/rate.h"
+#include "pcd/tls.h"
 #include "pcd/upload.h"
 #include "proto/wire.h"
 
@@ -64,7 +65,10 @@ void route_connection(void *cls, struct MHD_Connection *mhd, void **context,
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
 
-        *context = info ? connection_begin(w->connections, info->connect_fd) : NULL;
+        e = info ? connection_begin(w->connections, info->connect_fd) : NULL;
+        if (e && w->tls)
+            e->tls = tls_begin(w->tls, mhd);
+        *context = e;
         return;
     }
     if (!e) {
@@ -75,6 +79,7 @@ void route_connection(void *cls, struct MHD_Connection *mhd, void **context,
      * libmicrohttpd 0.9.75 never says that the request is over. */
     upload_free(e->upload);
     lingerer_start(w->linger, e->linger_fd);
+    tls_end(w->tls, e->tls);
     connection_end(w->connections, e);
     *context = NULL;
 }
@@ -196,6 +201,30 @@ static void refuse_rate(struct upload *u, enum stats_counter counter, const char
               LOG_U64("suppressed", suppressed));
 }
 
+/* Those that ask whether pcd is well have to hear it: whoever else is at their address,
+ * and without a certificate, as without a key. */
+static bool is_health(const struct upload *u)
+{
+    return u->route == STATS_HEALTHZ || u->route == STATS_READYZ;
+}
+
+/* Return: does the request go on? */
+static bool passes_certificate(struct upload *u)
+{
+    struct connection *e = u->connection;
+    struct tls *tls = u->worker->tls;
+    char text[LIMIT_ERROR_BYTES];
+
+    if (!tls || e->client_checked)
+        return true;
+    e->client_checked = tls_check_client(tls, u->mhd, text, sizeof text) == 0;
+    if (e->client_checked)
+        return true;
+    upload_refuse(u, MHD_HTTP_FORBIDDEN, text);
+    u->reply.closes = true; /* a better certificate comes with a new connection */
+    return false;
+}
+
 /* Return: does the request go on? */
 static bool passes_address_rate(struct upload *u)
 {
@@ -203,8 +232,7 @@ static bool passes_address_rate(struct upload *u)
     uint8_t address[RATE_ADDRESS_BYTES];
     struct rate *rate = u->worker->service->address_rate;
 
-    /* Who asks whether pcd is well has to hear it, whoever else is at the address. */
-    if (!peer || u->route == STATS_HEALTHZ || u->route == STATS_READYZ ||
+    if (!peer || is_health(u) ||
         rate_take(rate, rate_address(peer, address), clock_boot_ns()) == 0)
         return true;
     refuse_rate(u, STATS_OVER_ADDRESS_RATE, "address");
@@ -253,7 +281,7 @@ static void decide(struct upload *u, const struct route *route, const char *meth
         upload_refuse(u, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
                       "request line and headers are over the limit");
         u->reply.closes = true;
-    } else if (passes_address_rate(u)) {
+    } else if (passes_address_rate(u) && (is_health(u) || passes_certificate(u))) {
         decide_route(u, route, method);
     }
 }

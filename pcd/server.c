@@ -2,17 +2,16 @@
 #include "pcd/server.h"
 
 #include "common/clock.h"
-#include "common/io.h"
 #include "common/units.h"
 #include "pcd/acceptor.h"
 #include "pcd/listeners.h"
 #include "pcd/options.h"
 #include "pcd/route.h"
 #include "pcd/store.h"
+#include "pcd/tls.h"
 #include "pcd/upload.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,13 +19,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PEM_BYTES MIB
 /* Descriptors that aren't for connections, besides day files: logs, what lingers. */
 #define DESCRIPTORS_KEPT 1024u
 /* At a stop, how long requests may take that have begun. */
 #define STOP_NS (10 * SEC)
-/* The versions that RFC 8996 leaves. */
-#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define ERROR_BYTES 640u
 
 struct server {
     struct service *service;
@@ -34,8 +31,7 @@ struct server {
     struct connections *connections;
     struct lingerer *linger;
     struct acceptor *acceptor;
-    struct buf tls_cert; /* PEM, terminated; empty without TLS */
-    struct buf tls_key;
+    struct tls *tls; /* NULL: plain HTTP */
     struct log_limit log_limit;
     size_t n_workers;
     struct worker *workers;
@@ -67,25 +63,16 @@ static uint64_t allow_connections(uint64_t wanted, uint64_t files)
     return max;
 }
 
-static int read_pem(const char *path, struct buf *ret)
-{
-    int r = io_read_file(AT_FDCWD, path, ret);
-
-    return r ? r : buf_append_byte(ret, '\0');
-}
-
-static int read_tls(struct server *s, const char **reterr_what)
+static int start_tls(struct server *s, char *reterr_text, size_t size)
 {
     const struct pcd_conf *conf = s->service->conf;
+    const struct tls_conf tls = {
+        .cert = conf->tls_cert,
+        .key = conf->tls_key,
+        .client_ca = conf->tls_client_ca,
+    };
 
-    if (!conf->tls_cert[0])
-        return 0;
-    *reterr_what = conf->tls_cert;
-    int r = read_pem(conf->tls_cert, &s->tls_cert);
-    if (r)
-        return r;
-    *reterr_what = conf->tls_key;
-    return read_pem(conf->tls_key, &s->tls_key);
+    return conf->tls_cert[0] ? tls_new(&tls, &s->tls, reterr_text, size) : 0;
 }
 
 /* Thread: any. What libmicrohttpd has to say is mostly of clients' mistakes. */
@@ -107,18 +94,11 @@ PC_PRINTF(2, 0) static void log_library(void *cls, const char *format, va_list a
 static struct MHD_Daemon *start_daemon(struct server *s, struct worker *w)
 {
     const struct pcd_conf *conf = s->service->conf;
-    bool tls = s->tls_cert.len > 0;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                      MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
-    struct MHD_OptionItem tls_options[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, s->tls_cert.data},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, s->tls_key.data},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)TLS_PRIORITIES},
-        {MHD_OPTION_END, 0, NULL},
-    };
     struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
 
-    if (tls)
+    if (s->tls)
         flags |= MHD_USE_TLS;
     /* Its limit on connections is out of reach: the acceptor keeps ours, and a daemon
      * of 0.9.75 that reaches its own stops for good. */
@@ -130,7 +110,7 @@ static struct MHD_Daemon *start_daemon(struct server *s, struct worker *w)
         (unsigned)((conf->idle_timeout_ns + SEC - 1) / SEC), MHD_OPTION_STRICT_FOR_CLIENT,
         0, MHD_OPTION_NOTIFY_CONNECTION, route_connection, w, MHD_OPTION_URI_LOG_CALLBACK,
         route_request_line, w, MHD_OPTION_NOTIFY_COMPLETED, route_completed, w,
-        MHD_OPTION_ARRAY, tls ? tls_options : no_options, MHD_OPTION_END);
+        MHD_OPTION_ARRAY, s->tls ? tls_options() : no_options, MHD_OPTION_END);
 }
 
 static int start_workers(struct server *s, const char **reterr_what)
@@ -149,12 +129,12 @@ static int start_workers(struct server *s, const char **reterr_what)
         w->service = s->service;
         w->connections = s->connections;
         w->linger = s->linger;
+        w->tls = s->tls;
         int r = scratch_init(&w->scratch, conf);
         if (r == 0) {
-            *reterr_what = conf->tls_cert[0]
-                               ? "libmicrohttpd doesn't start: are PCD_TLS_CERT and "
-                                 "PCD_TLS_KEY a certificate and its key?"
-                               : "libmicrohttpd doesn't start";
+            *reterr_what = MHD_is_feature_supported(MHD_FEATURE_TLS) == MHD_YES || !s->tls
+                               ? "libmicrohttpd doesn't start"
+                               : "this libmicrohttpd was built without TLS";
             s->daemons[s->n_workers] = start_daemon(s, w);
             r = s->daemons[s->n_workers] ? 0 : E_MALFORMED;
         }
@@ -173,6 +153,7 @@ static int start_all(struct server *s, const char **reterr_what)
         .max = allow_connections(conf->connections_max, conf->files_max),
         .idle_ns = conf->idle_timeout_ns,
         .request_ns = conf->request_timeout_ns,
+        .age_ns = conf->connection_age_ns,
         .tls = conf->tls_cert[0] != '\0',
         .stats = s->service->stats,
     };
@@ -181,8 +162,6 @@ static int start_all(struct server *s, const char **reterr_what)
     int r = connections_new(&connections, &s->connections);
     if (r == 0)
         r = lingerer_new(&s->linger);
-    if (r == 0)
-        r = read_tls(s, reterr_what);
     if (r == 0)
         r = start_workers(s, reterr_what);
     if (r == 0)
@@ -193,6 +172,9 @@ static int start_all(struct server *s, const char **reterr_what)
         r = listeners_open(conf->listen, &s->listeners, reterr_what);
     if (r)
         return r;
+    if (!s->tls && listeners_beyond_loopback(&s->listeners))
+        log_event(LOG_WARNING, "no_tls", LOG_STR("listen", conf->listen),
+                  LOG_STR("reason", "keys and measurements can be read on the way"));
     const struct acceptor_conf acceptor = {
         .listeners = &s->listeners,
         .connections = s->connections,
@@ -214,31 +196,45 @@ static void end_all(struct server *s)
     listeners_close(&s->listeners);
     lingerer_free(s->linger);
     connections_free(s->connections);
-    buf_done(&s->tls_cert);
-    buf_done(&s->tls_key);
+    tls_free(s->tls);
     free(s->workers);
     free(s->daemons);
     free(s);
 }
 
-int server_start(struct service *service, struct server **ret, const char **reterr_what)
+int server_start(struct service *service, struct server **ret, char *reterr_text,
+                 size_t size)
 {
     struct server *s = calloc(1, sizeof *s);
+    const char *what = "";
 
-    *reterr_what = "memory";
+    (void)snprintf(reterr_text, size, "out of memory");
     if (!s)
         return -ENOMEM;
     s->service = service;
     s->log_limit.every_ns = MINUTE;
-    buf_init(&s->tls_cert, PEM_BYTES);
-    buf_init(&s->tls_key, PEM_BYTES);
-    int r = start_all(s, reterr_what);
+    int r = start_tls(s, reterr_text, size);
+    if (r == 0) {
+        r = start_all(s, &what);
+        if (r)
+            (void)snprintf(reterr_text, size, "%s%s%s", what,
+                           r == E_MALFORMED ? "" : ": ",
+                           r == E_MALFORMED ? "" : err_text(r));
+    }
     if (r) {
         end_all(s);
         return r;
     }
     *ret = s;
     return 0;
+}
+
+void server_look_at_files(struct server *s, bool asked)
+{
+    char text[ERROR_BYTES];
+
+    if (s->tls && (asked || tls_changed(s->tls)) && tls_reload(s->tls, text, sizeof text))
+        log_event(LOG_ERROR, "certificate_not_loaded", LOG_STR("reason", text));
 }
 
 void server_stop(struct server *s)

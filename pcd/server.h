@@ -13,13 +13,24 @@ struct server;
 /**
  * server_start() - listen, and serve
  * @service:     borrowed for the life of the server
- * @reterr_what: on anything but 0, what failed, a literal or as listeners_open() says
+ * @reterr_text: on anything but 0, what failed and why, for the user
  *
- * Return: 0, and gives *ret for server_stop(); E_MALFORMED: an address, or a certificate
- *         or key that isn't one; E_TOO_LARGE: a certificate file that is none; -errno.
+ * Warns where it listens beyond this machine without TLS.
+ *
+ * Return: 0, and gives *ret for server_stop(); as tls_new(); E_MALFORMED: an address that
+ *         is none; -errno.
  */
 PC_MUST_CHECK int server_start(struct service *service, struct server **ret,
-                               const char **reterr_what);
+                               char *reterr_text, size_t size);
+
+/**
+ * server_look_at_files() - read the certificate and its key again, if they changed
+ * @asked: or if not
+ *
+ * Files with an error are logged, and the old ones stay; no connection ends. To be called
+ * about once a second.
+ */
+void server_look_at_files(struct server *s, bool asked);
 
 /**
  * server_stop() - take no connection, finish what is in flight, drain the store, end

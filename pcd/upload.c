@@ -351,7 +351,8 @@ enum MHD_Result upload_answer(struct upload *u)
         return MHD_NO;
     u->state = UPLOAD_ANSWERED;
     u->reply.negotiates = u->route == STATS_PING || u->route == STATS_TRICKLE;
-    u->reply.closes |= atomic_load(&w->service->stops);
+    u->reply.closes |=
+        atomic_load(&w->service->stops) || connection_is_old(u->connection);
     stats_request(w->service->stats, u->route, u->reply.code);
     return reply_send(u->mhd, &u->reply);
 }

@@ -38,6 +38,7 @@ struct worker {
     struct service *service;
     struct connections *connections;
     struct lingerer *linger;
+    struct tls *tls; /* NULL: plain HTTP */
     struct scratch scratch;
 };
 
