@@ -261,6 +261,11 @@ uint64_t backlog_unsecured(const struct backlog *b)
     return queue_unfiled(&b->queue);
 }
 
+uint64_t backlog_unsecured_first_ns(const struct backlog *b)
+{
+    return queue_unfiled_first_ns(&b->queue);
+}
+
 void backlog_check_session(struct backlog *b)
 {
     if (!session_renew(&b->session))

@@ -65,6 +65,8 @@ uint64_t backlog_due_ns(const struct backlog *b);
 uint64_t backlog_measurements(const struct backlog *b);
 uint64_t backlog_fresh(const struct backlog *b);
 uint64_t backlog_unsecured(const struct backlog *b);
+/* The first moment of the latter, gaps that they tell of too; 0 for none. */
+uint64_t backlog_unsecured_first_ns(const struct backlog *b);
 /* Fills in what waits in memory and, copies of that too, in the spool. */
 void backlog_tell(const struct backlog *b, struct status *ret);
 

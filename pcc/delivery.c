@@ -452,6 +452,11 @@ uint64_t delivery_unsecured(const struct delivery *d)
     return backlog_unsecured(d->backlog);
 }
 
+uint64_t delivery_unsecured_first_ns(const struct delivery *d)
+{
+    return backlog_unsecured_first_ns(d->backlog);
+}
+
 void delivery_tell(const struct delivery *d, uint64_t now_ns, struct status *ret)
 {
     struct form form = agreement_form(&d->agreement, now_ns);

@@ -66,6 +66,7 @@ bool delivery_done(const struct delivery *d);
  */
 uint64_t delivery_unsent(const struct delivery *d);
 uint64_t delivery_unsecured(const struct delivery *d);
+uint64_t delivery_unsecured_first_ns(const struct delivery *d);
 
 /* Adds what is known here; texts live as long as the delivery. */
 void delivery_tell(const struct delivery *d, uint64_t now_ns, struct status *ret);

@@ -74,3 +74,15 @@ void early_pop(struct early *e)
     e->measurements -= held->slot.batch.n_items;
     free_batch(held);
 }
+
+uint64_t early_first_ns(const struct early *e)
+{
+    struct gap_set all = {0};
+
+    for (const struct early_batch *held = e->head; held; held = held->next) {
+        struct gap_note note = gaps_of_batch(&held->slot.batch);
+        gaps_add(&all, GAP_UNDATED, &note);
+        gaps_fold(&all, &held->slot.carried);
+    }
+    return gaps_first_ns(&all);
+}

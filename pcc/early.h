@@ -63,6 +63,9 @@ static inline struct outbox_slot *early_oldest(const struct early *e)
 
 void early_pop(struct early *e);
 
+/* The first moment of all that is held, gaps that it tells of too; 0 for none. */
+uint64_t early_first_ns(const struct early *e);
+
 /* Is the limit passed, by more than a single batch? */
 static inline bool early_full(const struct early *e)
 {

@@ -89,6 +89,18 @@ void gaps_shift(struct gap_set *set, uint64_t end_ns, uint64_t delta_ns)
     }
 }
 
+uint64_t gaps_first_ns(const struct gap_set *set)
+{
+    uint64_t first_ns = 0;
+
+    for (size_t id = 0; id < GAP_IDS; id++) {
+        const struct gap_note *note = &set->notes[id];
+        if (!note_empty(note) && (first_ns == 0 || note->from_ns < first_ns))
+            first_ns = note->from_ns;
+    }
+    return first_ns;
+}
+
 bool gaps_empty(const struct gap_set *set)
 {
     for (int id = 0; id < GAP_IDS; id++) {

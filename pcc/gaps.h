@@ -53,6 +53,8 @@ void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note);
 void gaps_fold(struct gap_set *to, const struct gap_set *from);
 /* Moves every time in the set that lies before @end_ns by @delta_ns. */
 void gaps_shift(struct gap_set *set, uint64_t end_ns, uint64_t delta_ns);
+/* The first moment that any of them covers; 0 for none. */
+uint64_t gaps_first_ns(const struct gap_set *set);
 bool gaps_empty(const struct gap_set *set);
 
 /**

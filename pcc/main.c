@@ -12,9 +12,11 @@
 #include "common/units.h"
 #include "common/version.h"
 #include "pcc/apikey.h"
+#include "pcc/early.h"
 #include "pcc/options.h"
 #include "pcc/sampler.h"
 #include "pcc/sender.h"
+#include "pcc/session.h"
 #include "pcc/status_show.h"
 
 #include <curl/curl.h>
@@ -49,6 +51,7 @@ struct program {
     struct spool *spool;
     struct delivery *delivery;
     struct status about;
+    struct tracker *tracker;
     struct status_socket *status;
     struct sender *sender;
     struct sampler *sampler;
@@ -113,6 +116,26 @@ static int open_spool(struct program *p, const char **ret_path)
     return r;
 }
 
+/* Without it the next agent can't tell what was lost with this one. */
+static void start_tracker(struct program *p, const char *folder)
+{
+    char boot_id[40];
+    uint64_t boot_ns = clock_boot_ns();
+    const struct mark_start start = {
+        .identifier = p->conf.identifier,
+        .boot_id = boot_id,
+        .interval_ns = p->conf.frequency_ns,
+        .sources = sources_count(p->sources),
+        .boot_ns = boot_ns,
+        .time_ns = early_clock(boot_ns, clock_wall_ns()),
+    };
+    session_boot_id(boot_id);
+    int r = tracker_open(folder, &start, p->outbox, &p->counters, &p->tracker);
+    if (r)
+        log_event(LOG_WARNING, "mark_unavailable", LOG_STR("folder", folder),
+                  LOG_RESULT("error", r));
+}
+
 /* Return: 0; with PCC_SPOOL=always also the reason why there is none. */
 static int start_spool(struct program *p)
 {
@@ -127,6 +150,7 @@ static int start_spool(struct program *p)
         log_event(LOG_INFO, "spool", LOG_STR("folder", path),
                   LOG_U64("batches", counts.files),
                   LOG_U64("measurements", counts.measurements));
+        start_tracker(p, path);
         return 0;
     }
     bool needed = p->conf.spool == PCC_SPOOL_ALWAYS;
@@ -203,6 +227,7 @@ static int start_threads(struct program *p)
         .counters = &p->counters,
         .collection = p->collection,
         .delivery = p->delivery,
+        .tracker = p->tracker,
         .status = p->status,
         .about = &p->about,
         .interval_ns = p->conf.frequency_ns,
@@ -246,6 +271,7 @@ static void free_parts(struct program *p)
 {
     status_socket_close(p->status);
     delivery_free(p->delivery);
+    tracker_free(p->tracker);
     spool_free(p->spool);
     collection_free(p->collection);
     sources_free(p->sources);

@@ -19,6 +19,7 @@ struct record {
     uint64_t interval_ns;
     char boot_id[40];
     char identifier[LIMIT_IDENTIFIER_BYTES + 8];
+    uint64_t starts; /* of agents since first_ns */
     uint32_t ended;
     uint32_t crc; /* CRC-32C of what is before it */
 };
@@ -30,6 +31,7 @@ struct mark {
     int fd;
     struct mark_start start;
     bool found;
+    bool carries;         /* the loss before is part of the state noted last */
     struct record before; /* of the agent before this one */
     struct record now;
 };
@@ -76,6 +78,7 @@ int mark_open(int dir_fd, const struct mark_start *start, struct mark **ret)
     m->found =
         n == sizeof m->before && is_good(&m->before) &&
         memcmp(m->before.identifier, m->now.identifier, sizeof m->now.identifier) == 0;
+    m->carries = m->found;
     *ret = m;
     return 0;
 }
@@ -127,14 +130,23 @@ static bool loss_at_end(const struct mark *m, struct gap_note *ret)
     return true;
 }
 
+static uint64_t first_lost_ns(const struct mark *m)
+{
+    const struct mark_state *s = &m->before.state;
+
+    return s->first_ns ? s->first_ns : s->last_ns + MSEC;
+}
+
 static bool loss_by_kill(const struct mark *m, struct gap_note *ret)
 {
     const struct mark_state *s = &m->before.state;
     const uint64_t interval_ns = m->before.interval_ns;
-    uint64_t first_ns = s->first_ns ? s->first_ns : s->last_ns + MSEC;
+    uint64_t first_ns = first_lost_ns(m);
     uint64_t now_ns = early_is(first_ns) ? m->start.boot_ns : m->start.time_ns;
-    uint64_t ticks = s->first_ns ? 1 + distance(first_ns, now_ns) / interval_ns
-                                 : due_between(s->last_ns, now_ns, interval_ns);
+    /* An agent's first tick is beside its grid. */
+    uint64_t most =
+        (distance(first_ns, now_ns) + interval_ns - 1) / interval_ns + m->before.starts;
+    uint64_t ticks = s->first_ns ? most : due_between(s->last_ns, now_ns, interval_ns);
 
     *ret = note_of(m, first_ns, m->start.time_ns, ticks);
     return ticks > 0;
@@ -164,8 +176,11 @@ bool mark_loss(const struct mark *m, enum gap_id *ret_id, struct gap_note *ret)
 int mark_note(struct mark *m, const struct mark_state *state, bool ended)
 {
     const struct record before = m->now;
+    const bool carries =
+        m->carries && state->first_ns > 0 && state->first_ns <= first_lost_ns(m);
 
     m->now.state = *state;
+    m->now.starts = carries ? m->before.starts + 1 : 1;
     m->now.ended = ended;
     m->now.crc = crc_of(&m->now);
     if (memcmp(&m->now, &before, sizeof before) == 0)
@@ -174,5 +189,7 @@ int mark_note(struct mark *m, const struct mark_state *state, bool ended)
     int r = io_pwritev(m->fd, &part, 1, 0);
     if (r)
         m->now = before; /* it is tried again */
+    else
+        m->carries = carries;
     return r;
 }

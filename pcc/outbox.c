@@ -25,6 +25,7 @@ struct outbox {
     size_t n_free;
     struct outbox_slot *taken; /* by the sender */
     struct gap_set gaps;
+    uint64_t untold_ns; /* the first moment of those, and of the ones on their way */
 };
 
 int outbox_reserve(const struct outbox *o, struct batch *b)
@@ -98,14 +99,26 @@ static struct outbox_slot *pop_oldest(struct outbox *o)
     return slot;
 }
 
+/* The lower of two moments, of which 0 is none. */
+static uint64_t first_of(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
+}
+
+static void note(struct outbox *o, const struct gap_set *gaps)
+{
+    gaps_fold(&o->gaps, gaps);
+    o->untold_ns = first_of(o->untold_ns, gaps_first_ns(gaps));
+}
+
 /* What the recycled batch told of is told again by a later one. */
 static struct outbox_slot *recycle_oldest(struct outbox *o)
 {
     struct outbox_slot *slot = pop_oldest(o);
     struct gap_note lost = gaps_of_batch(&slot->batch);
 
-    gaps_add(&o->gaps, GAP_BEHIND, &lost);
-    gaps_fold(&o->gaps, &slot->carried);
+    gaps_add(&slot->carried, GAP_BEHIND, &lost);
+    note(o, &slot->carried);
     o->counters->behind += lost.measurements;
     o->counters->lost[GAP_BEHIND] += lost.measurements;
     batch_reset(&slot->batch);
@@ -148,8 +161,12 @@ struct outbox_slot *outbox_take(struct outbox *o)
 {
     (void)enter(o, OUTBOX_WAIT);
     assert(!o->taken);
-    if (o->n_sealed > 0)
+    if (o->n_sealed > 0) {
         o->taken = pop_oldest(o);
+        uint64_t told_ns = gaps_first_ns(&o->taken->carried);
+        if (told_ns > 0 && told_ns <= o->untold_ns)
+            o->untold_ns = gaps_first_ns(&o->gaps);
+    }
     struct outbox_slot *slot = o->taken;
     leave(o);
     return slot;
@@ -169,8 +186,16 @@ void outbox_release(struct outbox *o, struct outbox_slot *slot)
 void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps)
 {
     (void)enter(o, OUTBOX_WAIT);
-    gaps_fold(&o->gaps, gaps);
+    note(o, gaps);
     leave(o);
+}
+
+uint64_t outbox_untold_ns(struct outbox *o)
+{
+    (void)enter(o, OUTBOX_WAIT);
+    uint64_t untold_ns = o->untold_ns;
+    leave(o);
+    return untold_ns;
 }
 
 void outbox_hold(struct outbox *o, bool hold)

@@ -188,3 +188,17 @@ uint64_t queue_unfiled(const struct queue *q)
 {
     return sum(q, false);
 }
+
+uint64_t queue_unfiled_first_ns(const struct queue *q)
+{
+    uint64_t first_ns = 0;
+
+    for (const struct queue_item *item = q->head; item; item = item->next) {
+        struct gap_set all = item->label.carried;
+        gaps_add(&all, GAP_UNSENT, &item->label.range);
+        uint64_t ns = gaps_first_ns(&all);
+        if (!item->file && (first_ns == 0 || ns < first_ns))
+            first_ns = ns;
+    }
+    return first_ns;
+}

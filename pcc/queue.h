@@ -62,3 +62,5 @@ uint64_t queue_floor(const struct queue *q, uint64_t session);
 /* Measurements in all batches; those that are in no file. */
 uint64_t queue_measurements(const struct queue *q);
 uint64_t queue_unfiled(const struct queue *q);
+/* The first moment of those in no file, gaps that they tell of too; 0 for none. */
+uint64_t queue_unfiled_first_ns(const struct queue *q);

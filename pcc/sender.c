@@ -68,6 +68,7 @@ static void pass_on(struct sender *s, struct outbox_slot *slot, uint64_t now_ns)
 {
     const struct batch *batch = &slot->batch;
 
+    tracker_handed(s->parts.tracker, batch);
     if (s->parts.delivery)
         batch = delivery_add(s->parts.delivery, slot, now_ns);
     if (s->parts.collection)
@@ -136,6 +137,7 @@ static void hold(struct sender *s, const struct outbox_slot *slot)
                   LOG_STR("what", "ticks wait until it is known when they were"));
     s->undated = true;
     s->offset_ns = 0;
+    tracker_handed(s->parts.tracker, &slot->batch);
     if (early_hold(&s->early, slot))
         note_lost(s, slot, GAP_UNENCODED);
     while (early_full(&s->early))
@@ -232,6 +234,17 @@ static void answer_askers(struct sender *s, uint64_t now_ns)
     }
 }
 
+static struct tracker_unsafe unsafe_now(const struct sender *s)
+{
+    struct tracker_unsafe unsafe = {0};
+
+    tracker_add(&unsafe, early_first_ns(&s->early), s->early.measurements);
+    if (s->parts.delivery)
+        tracker_add(&unsafe, delivery_unsecured_first_ns(s->parts.delivery),
+                    delivery_unsecured(s->parts.delivery));
+    return unsafe;
+}
+
 static void wait_for_work(struct sender *s, uint64_t now_ns)
 {
     struct pollfd wake = {.fd = s->wake_fd, .events = POLLIN};
@@ -263,6 +276,8 @@ static void *sender_run(void *arg)
         report(s, now_ns);
         if (s->parts.delivery)
             delivery_step(s->parts.delivery, now_ns);
+        const struct tracker_unsafe unsafe = unsafe_now(s);
+        tracker_note(s->parts.tracker, &unsafe);
         answer_askers(s, now_ns);
         if (stopping && ended(s, now_ns))
             break;
@@ -270,6 +285,8 @@ static void *sender_run(void *arg)
     }
     while (early_oldest(&s->early))
         give_up_oldest(s);
+    const struct tracker_unsafe unsafe = unsafe_now(s);
+    tracker_end(s->parts.tracker, &unsafe);
     if (s->parts.delivery)
         s->lost = delivery_unsecured(s->parts.delivery);
     return NULL;

@@ -15,6 +15,7 @@
 #include "pcc/source.h"
 #include "pcc/status.h"
 #include "pcc/status_socket.h"
+#include "pcc/tracker.h"
 
 struct sender;
 
@@ -25,6 +26,7 @@ struct sender_parts {
     struct counters *counters;
     struct collection *collection; /* or NULL */
     struct delivery *delivery;     /* or NULL */
+    struct tracker *tracker;       /* or NULL */
     struct status_socket *status;  /* or NULL */
     const struct status *about;    /* what the sender doesn't know of it; or NULL */
     uint64_t interval_ns;          /* between two ticks */

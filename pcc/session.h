@@ -19,6 +19,9 @@ struct session {
     char boot_id[40]; /* empty where the kernel doesn't tell */
 };
 
+/* The kernel's name for this boot, without its newline; empty where it doesn't tell. */
+void session_boot_id(char ret[40]);
+
 void session_init(struct session *s);
 /* Return: has it changed? Then there is a new id, and numbers begin anew. */
 bool session_renew(struct session *s);

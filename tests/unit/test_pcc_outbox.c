@@ -208,6 +208,32 @@ START_TEST(gaps_wait_for_a_free_lock_and_are_given_once)
 }
 END_TEST
 
+START_TEST(gap_is_untold_until_a_batch_that_tells_of_it_is_taken)
+{
+    struct gap_set noted = {0};
+    struct gap_set mine = {0};
+
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 0);
+    seal(1); /* before it was known */
+    gaps_add(&noted, GAP_FULL, &(struct gap_note){20, 30, 3, 4});
+    outbox_note_gaps(outbox, &noted);
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 20);
+    outbox_release(outbox, outbox_take(outbox));
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 20);
+    fill(2);
+    outbox_collect_gaps(outbox, OUTBOX_TRY, &mine);
+    gaps_fold(&outbox_open(outbox)->carried, &mine);
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 20);
+    ck_assert_int_eq(outbox_seal(outbox, OUTBOX_TRY), 0);
+    /* One more that comes meanwhile stays. */
+    noted = (struct gap_set){0};
+    gaps_add(&noted, GAP_REJECTED, &(struct gap_note){25, 30, 3, 4});
+    outbox_note_gaps(outbox, &noted);
+    outbox_release(outbox, outbox_take(outbox));
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 25);
+}
+END_TEST
+
 START_TEST(filling_and_handing_over_allocate_nothing)
 {
     struct batch *b;
@@ -258,6 +284,7 @@ int main(void)
     tcase_add_test(c, recycled_batch_gives_back_the_gaps_it_told_of);
     tcase_add_test(c, sender_that_keeps_up_uses_two_batches_only);
     tcase_add_test(c, gaps_wait_for_a_free_lock_and_are_given_once);
+    tcase_add_test(c, gap_is_untold_until_a_batch_that_tells_of_it_is_taken);
     tcase_add_test(c, filling_and_handing_over_allocate_nothing);
     tcase_add_test(c, new_survives_any_failed_allocation);
     suite_add_tcase(suite, c);
