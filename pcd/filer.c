@@ -336,8 +336,10 @@ int filer_new(const struct filer_conf *conf, struct filer **ret)
         return -ENOMEM;
     f->conf = *conf;
     f->taken = conf->taken;
-    f->taken_total = f->newest_total = conf->taken_total;
-    f->unfiled_bytes = f->behind_bytes = conf->behind_bytes;
+    f->taken_total = conf->taken_total;
+    f->newest_total = conf->taken_total;
+    f->unfiled_bytes = conf->behind_bytes;
+    f->behind_bytes = conf->behind_bytes;
     f->files_failed = dayfiles_behind(conf->files);
     f->checkpoint = conf->checkpoint;
     f->due_at_ns = clock_monotonic_ns(); /* what recovery could not do */
