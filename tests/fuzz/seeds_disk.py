@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Seeds of what stands on pcd's disk: the log (pcd/log.h), keys and the sorted file of
-sessions (pcd/keys_file.h, keys_sorted.h). Written without our code."""
+"""Seeds of what stands on disks: pcd's log (pcd/log.h), keys and the sorted file of sessions
+(pcd/keys_file.h, keys_sorted.h); pcc's spool (pcc/spool_file.h). Written without our code."""
 
 import struct
 
@@ -111,4 +111,40 @@ def keys_seeds():
             yield "repaired-" + name, REPAIRED + data
 
 
-SEEDS = {"log": log_seeds, "keys": keys_seeds}
+# The spool
+
+def part(body, *, seq=1, form=(0, 0), half=0, gaps=(), n=None, crc=None, measurements=2):
+    out = struct.pack("<QQQQQQQBBBBIQ", 7, seq, 100, TIME_NS, TIME_NS + 10 ** 9, 2, measurements, *form, half,
+                      len(gaps), crc32c(body) if crc is None else crc, len(body) if n is None else n)
+    return out + b"".join(struct.pack("<QQQQQ", kind, 1, 2, 3, 4) for kind in gaps), body
+
+
+def spooled(*parts, identifier=b"web-1", size=None, n=None):
+    labels = b"".join(p[0] for p in parts) + identifier
+    bodies = b"".join(p[1] for p in parts)
+    rest = struct.pack("<4sIHHQ", b"PCS1", 24 + len(labels), len(parts) if n is None else n, len(identifier),
+                       24 + len(labels) + len(bodies) if size is None else size) + labels
+    return struct.pack("<I", crc32c(rest)) + rest + bodies
+
+
+ONE_PART = spooled(part(b'{"identifier":"web-1"}'))
+SPOOL = {
+    "empty": b"", "one": ONE_PART, "parts": spooled(part(b"a" * 20), part(b"bc", seq=2, form=(2, 1), half=1)),
+    "gaps": spooled(part(b"a", gaps=(0, 3, 6))), "unknown-gap": spooled(part(b"a", gaps=(99, 3, 3))),
+    "no-body": spooled(part(b"")), "no-parts": spooled(), "unknown-form": spooled(part(b"a", form=(3, 0))),
+    "unknown-coding": spooled(part(b"a", form=(0, 9))), "seq-0": spooled(part(b"a", seq=0)),
+    "nothing-measured": spooled(part(b"a", measurements=0)), "wrong-crc": spooled(part(b"a", crc=5), part(b"b")),
+    "body-too-long": spooled(part(b"a", n=2 ** 64 - 1)), "cut-header": ONE_PART[:60], "cut-body": ONE_PART[:-3],
+    "behind": ONE_PART + b"x", "other-size": spooled(part(b"a"), size=5), "no-identifier": spooled(part(b"a"), identifier=b""),
+    "bad-identifier": spooled(part(b"a"), identifier=b"\n"), "too-many": spooled(part(b"a"), n=65), "flipped": ONE_PART[:30] + b"#" + ONE_PART[31:],
+}
+
+
+def spool_seeds():
+    for name, data in SPOOL.items():
+        yield name, RAW + data
+    for name in ("one", "parts", "gaps"):
+        yield "repaired-" + name, b"\x03" + SPOOL[name]
+
+
+SEEDS = {"log": log_seeds, "keys": keys_seeds, "spool": spool_seeds}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Seeds of texts: files of options, answers that pcc gets, tables of the kernel."""
+"""Seeds of texts: files of options and of keys, answers that pcc gets, tables of the kernel."""
 
 import struct
 
@@ -71,4 +71,22 @@ KERNEL = {
     "cgroup-largest": cgroup(*[f.replace(b"9", b"18446744073709551615") for f in CGROUP]),
 }
 
-SEEDS = {"options": options_seeds, "answer": ANSWERS.items, "kernel": KERNEL.items}
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+APIKEYS = {
+    "empty": "", "one": "0123456789abcdef\n", "comments": "# a\n\n \t\nkey # b\n", "patterns": "k1 web-* db-?\nk2 *\nk3 web-1",
+    "no-match": "k1 web web-11 ?\n", "twice": "k1 db-*\nk1 web-*\n", "digest": DIGEST + " web-*\n", "digest-upper": DIGEST.upper() + "\n",
+    "digest-short": DIGEST[:-1], "digest-letter": DIGEST[:-1] + "g", "crlf": "k1\r\nk2 a*b\r\n", "mark": "\ufeffk1\n",
+    "not-ascii": "k\u00e9\n", "control": "k\x01 a\n", "nul": "k\0\n", "long": "k" * 513, "long-pattern": "k " + "p" * 129,
+    "comment-pattern": "k #a", "blanks": " \t k1 \t web-1 \t  db \n", "stars": "k1 **-*1\nk2 *?*\nk3 ????? \n", "utf8": "k1 \u20ac? ?\u00e9*\n",
+    "just-comments": "# a\n#b",
+}
+
+
+def apikeys_seeds():
+    for name, text in APIKEYS.items():
+        yield name, b"\5web-1" + text.encode()
+    yield "utf8-identifier", b"\7\xe2\x82\xac\xc3\xa9x1" + APIKEYS["utf8"].encode()
+    yield "not-utf8", b"\1\xff" + b"k1 \xff\n"
+
+
+SEEDS = {"apikeys": apikeys_seeds, "options": options_seeds, "answer": ANSWERS.items, "kernel": KERNEL.items}
