@@ -14,6 +14,11 @@ void backoff_reset(struct backoff *b)
     b->bound_ns = 0;
 }
 
+uint64_t backoff_spread(uint64_t within_ns, uint64_t random)
+{
+    return within_ns > 0 ? random % within_ns : 0;
+}
+
 uint64_t backoff_next(struct backoff *b, uint64_t random)
 {
     if (b->bound_ns == 0)

@@ -20,8 +20,6 @@
 
 #define BACKOFF_FIRST SEC
 #define BACKOFF_CAP MINUTE
-/* The first request comes at a random moment within an interval, but not later. */
-#define SPREAD_MAX (5 * SEC)
 /* Changes of form that are tried at once; a server that goes on so is left in peace. */
 #define LOWER_MAX 3u
 #define PING_MAX 256u
@@ -42,7 +40,8 @@ struct delivery {
     struct buf ping;
     struct backlog_post post; /* what is in flight */
     enum stage stage;
-    bool greeted; /* a first ping was tried */
+    bool greeted;  /* a first ping was tried */
+    bool was_away; /* the last request got no answer */
     bool hurrying;
     unsigned lowered;       /* changes of form since the last success */
     bool conflicted;        /* a snapshot was asked for since then */
@@ -73,6 +72,16 @@ static int load_key(struct delivery *d)
     return r;
 }
 
+/* The next request waits, so that a fleet to which the same happened isn't there at once.
+ */
+static void spread(struct delivery *d, const char *after, uint64_t now_ns)
+{
+    uint64_t wait_ns = backoff_spread(d->conf->spread_ns, clock_random_u64());
+
+    d->not_before_ns = d->hurrying ? now_ns : now_ns + wait_ns;
+    log_event(LOG_DEBUG, "spread", LOG_STR("after", after), LOG_MS("wait_ms", wait_ns));
+}
+
 int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
                  struct counters *counters, struct spool *spool, struct delivery **ret)
 {
@@ -86,14 +95,13 @@ int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
         .timeout_ns = conf->timeout_ns,
         .connect_timeout_ns = conf->connect_timeout_ns,
     };
-    uint64_t spread = conf->frequency_ns < SPREAD_MAX ? conf->frequency_ns : SPREAD_MAX;
     uint64_t cap = conf->frequency_ns > BACKOFF_CAP ? conf->frequency_ns : BACKOFF_CAP;
     struct delivery *d = calloc(1, sizeof *d);
     if (!d)
         return -ENOMEM;
     d->conf = conf;
     d->counters = counters;
-    d->not_before_ns = clock_boot_ns() + clock_random_u64() % spread;
+    spread(d, "start", clock_boot_ns());
     buf_init(&d->ping, PING_MAX);
     backoff_init(&d->backoff, BACKOFF_FIRST, cap);
     agreement_init(&d->agreement, (struct form){(enum media_form)conf->serialization,
@@ -140,6 +148,7 @@ static void note_trouble(struct delivery *d, unsigned status, const char *why,
     d->in_trouble = true;
     d->trouble = status;
     d->error_ns = clock_boot_ns();
+    d->was_away = status == 0;
     (void)snprintf(d->last_error, sizeof d->last_error, "%s", why); /* too long: cut */
 }
 
@@ -308,6 +317,8 @@ static void settle_ping(struct delivery *d, const struct http_answer *a, uint64_
         back_off(d, 0, a->failure, now_ns);
         return;
     }
+    const bool was_away = d->was_away;
+    d->was_away = false;
     if (!a->accept_post.data)
         agreement_forget(&d->agreement);
     agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
@@ -316,6 +327,8 @@ static void settle_ping(struct delivery *d, const struct http_answer *a, uint64_
     else
         log_event(LOG_DEBUG, "connected", LOG_STR("url", d->conf->server_url),
                   LOG_U64("status", a->status));
+    if (was_away && d->not_before_ns <= now_ns)
+        spread(d, "outage", now_ns);
 }
 
 static int start_ping(struct delivery *d)

@@ -39,6 +39,7 @@ static const char *const spool_fulls[] = {
 };
 
 #define SPOOL_DIR "/var/lib/pcc/spool"
+#define SPREAD_MAX (5 * SEC)
 #define LEVEL_DELTA 6 /* its bodies are small: the time doesn't count */
 #define LEVEL_OTHERS 1
 
@@ -231,6 +232,15 @@ static const struct opt pcc_opts[] = {
      .min = 100 * MSEC,
      .max = HOUR,
      .help = "for a connection to be made"},
+    {.name = "spread",
+     .type = OPT_DURATION,
+     .at = AT(spread_ns),
+     .dflt = "0",
+     .min = MSEC,
+     .max = HOUR,
+     .zero_too = true,
+     .help = "the first request after a start, and the first batch after an outage, come "
+             "at a random moment within this; 0: within PCC_FREQUENCY, at most 5s"},
     {.name = "root",
      .type = OPT_STRING,
      .at = AT(root),
@@ -339,6 +349,13 @@ static int finish_url(struct pcc_conf *conf, const struct problem *p)
     strip_slashes(conf->url_text, (size_t)n);
     conf->server_url = conf->url_text;
     return 0;
+}
+
+static void finish_spread(struct pcc_conf *conf)
+{
+    if (conf->spread_ns == 0)
+        conf->spread_ns =
+            conf->frequency_ns < SPREAD_MAX ? conf->frequency_ns : SPREAD_MAX;
 }
 
 static void finish_level(struct pcc_conf *conf)
@@ -471,6 +488,7 @@ int options_finish(struct pcc_conf *conf, const struct pcc_surroundings *around,
     const struct problem p = {ret_error, size};
     int r = finish_url(conf, &p);
 
+    finish_spread(conf);
     finish_level(conf);
     if (r == 0)
         r = finish_root(conf, &p);

@@ -60,6 +60,7 @@ struct pcc_conf {
     uint64_t catchup_share_millionths;
     uint64_t timeout_ns;
     uint64_t connect_timeout_ns;
+    uint64_t spread_ns;
     const char *root;          /* without a slash at its end; empty for none */
     const char *status_socket; /* empty: the usual places; off: none */
     const char *tls_ca;
