@@ -9,12 +9,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SLOTS_FIRST 256u /* a power of two */
@@ -30,6 +27,9 @@ struct dayfiles {
     struct dayfile **slots;
     size_t n_slots;
     size_t n_files;
+    bool removes; /* the files of going_day are being deleted */
+    uint32_t going_day;
+    uint64_t removals; /* begun so far */
 
     /* The filer's. */
     struct dayfile *newest;
@@ -37,52 +37,6 @@ struct dayfiles {
     struct dayfile *marked; /* the files that are dirty or behind */
     _Atomic uint64_t n_open;
 };
-
-void dayfile_host_name(struct span identifier, char ret_name[DAYFILE_HOST_BYTES + 1])
-{
-    static const char hex[] = "0123456789ABCDEF";
-    char full[LIMIT_IDENTIFIER_BYTES * 3 + 1];
-    size_t n = 0;
-
-    assert(identifier.n <= LIMIT_IDENTIFIER_BYTES);
-    for (size_t i = 0; i < identifier.n; i++) {
-        uint8_t c = identifier.data[i];
-        bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                     (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-                     (c == '.' && i > 0);
-        if (plain) {
-            full[n++] = (char)c;
-            continue;
-        }
-        full[n++] = '%';
-        full[n++] = hex[c >> 4];
-        full[n++] = hex[c & 15];
-    }
-    full[n] = 0;
-    if (n <= DAYFILE_HOST_BYTES) {
-        memcpy(ret_name, full, n + 1);
-        return;
-    }
-    /* 17 bytes for ~ and the hash, which has no secret: names outlive the process. */
-    size_t keep = DAYFILE_HOST_BYTES - 17;
-    memcpy(ret_name, full, keep);
-    (void)snprintf(ret_name + keep, 18, "~%016" PRIx64, hash_sip13(0, 0, identifier));
-}
-
-void dayfile_path(struct span identifier, uint32_t day, char ret_path[DAYFILE_PATH_BYTES])
-{
-    char host[DAYFILE_HOST_BYTES + 1];
-    char date[16];
-    struct tm tm;
-    time_t seconds = (time_t)day * (time_t)(DAY / SEC);
-
-    dayfile_host_name(identifier, host);
-    const struct tm *done = gmtime_r(&seconds, &tm);
-    assert(done); /* a day fits in 32 bits, so its year in an int */
-    (void)done;
-    (void)strftime(date, sizeof date, "%Y-%m-%d", &tm);
-    (void)snprintf(ret_path, DAYFILE_PATH_BYTES, "%s/%s.jsonl", host, date);
-}
 
 int dayfiles_new(int data_fd, uint64_t max_open, struct dayfiles **ret)
 {
@@ -171,8 +125,10 @@ struct dayfile *dayfile_find(struct dayfiles *d, struct span identifier, uint32_
     return f;
 }
 
-/* A file that is known already, held; else NULL. */
-static struct dayfile *hold(struct dayfiles *d, struct span identifier, uint32_t day)
+/* A file that is known already, held; else NULL, and *ret_removals says how many removals
+ * had begun by then. */
+static struct dayfile *hold(struct dayfiles *d, struct span identifier, uint32_t day,
+                            uint64_t *ret_removals)
 {
     (void)pthread_mutex_lock(&d->lock);
     struct dayfile *f = find(d, identifier, day);
@@ -180,6 +136,7 @@ static struct dayfile *hold(struct dayfiles *d, struct span identifier, uint32_t
         f->holders++;
         f->used = true;
     }
+    *ret_removals = d->removals;
     (void)pthread_mutex_unlock(&d->lock);
     return f;
 }
@@ -198,15 +155,12 @@ static int ask_size(const struct dayfiles *d, struct span identifier, uint32_t d
     return 0;
 }
 
-/* Puts a file into the table, held. Only one thread adds files, so none can have come
- * meanwhile. */
-static int add(struct dayfiles *d, struct span identifier, uint32_t day, uint64_t size,
-               struct dayfile **ret)
+static struct dayfile *make(struct span identifier, uint32_t day, uint64_t size)
 {
     struct dayfile *f = calloc(1, sizeof *f);
 
     if (!f)
-        return -ENOMEM;
+        return NULL;
     memcpy(f->identifier, identifier.data, identifier.n);
     f->identifier_n = identifier.n;
     f->day = day;
@@ -214,45 +168,108 @@ static int add(struct dayfiles *d, struct span identifier, uint32_t day, uint64_
     f->next_offset = size;
     f->holders = 1;
     f->used = true;
+    return f;
+}
+
+/* Puts a file into the table. Only one thread adds files, so none can have come while the
+ * disk was asked for its size; but it may have gone. Return: 0; -EAGAIN: ask once more;
+ * -EBUSY: it is going. */
+static int add(struct dayfiles *d, struct dayfile *f, uint64_t removals)
+{
+    int r = 0;
 
     (void)pthread_mutex_lock(&d->lock);
-    if (d->n_files >= d->n_slots)
-        grow(d);
-    struct dayfile **slot = slot_of(d, identifier, day);
-    f->chain = *slot;
-    *slot = f;
-    d->n_files++;
+    if (d->removes && d->going_day == f->day)
+        r = -EBUSY;
+    else if (d->removals != removals)
+        r = -EAGAIN;
+    if (r == 0) {
+        if (d->n_files >= d->n_slots)
+            grow(d);
+        struct dayfile **slot =
+            slot_of(d, span_of(f->identifier, f->identifier_n), f->day);
+        f->chain = *slot;
+        *slot = f;
+        d->n_files++;
+    }
     (void)pthread_mutex_unlock(&d->lock);
-    *ret = f;
-    return 0;
+    return r;
 }
 
 int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
                 struct dayfile **ret)
 {
-    struct dayfile *f = hold(d, identifier, day);
-    uint64_t size;
+    int r = -EAGAIN;
 
-    if (f) {
-        *ret = f;
-        return 0;
+    while (r == -EAGAIN) {
+        uint64_t removals;
+        uint64_t size;
+
+        *ret = hold(d, identifier, day, &removals);
+        if (*ret)
+            return 0;
+        r = ask_size(d, identifier, day, &size);
+        if (r)
+            return r;
+        struct dayfile *f = make(identifier, day, size);
+        if (!f)
+            return -ENOMEM;
+        r = add(d, f, removals);
+        if (r)
+            free(f);
+        else
+            *ret = f;
     }
-    int r = ask_size(d, identifier, day, &size);
-    return r ? r : add(d, identifier, day, size, ret);
+    return r;
 }
 
 int dayfile_expect(struct dayfiles *d, struct span identifier, uint32_t day,
                    uint64_t size, struct dayfile **ret)
 {
-    struct dayfile *f = hold(d, identifier, day);
     uint64_t asked;
+    uint64_t removals;
 
-    if (f) {
-        *ret = f;
+    *ret = hold(d, identifier, day, &removals);
+    if (*ret)
         return 0;
-    }
     int r = ask_size(d, identifier, day, &asked);
-    return add(d, identifier, day, r ? size : asked, ret);
+    struct dayfile *f = make(identifier, day, r ? size : asked);
+    if (!f)
+        return -ENOMEM;
+    r = add(d, f, removals);
+    assert(r == 0); /* nobody deletes anything yet */
+    (void)r;
+    *ret = f;
+    return 0;
+}
+
+static bool is_known(const struct dayfiles *d, uint32_t day)
+{
+    for (size_t i = 0; i < d->n_slots; i++) {
+        for (const struct dayfile *f = d->slots[i]; f; f = f->chain) {
+            if (f->day == day)
+                return true;
+        }
+    }
+    return false;
+}
+
+bool dayfiles_begin_removal(struct dayfiles *d, uint32_t day)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    d->removes = !is_known(d, day);
+    d->going_day = day;
+    d->removals += d->removes;
+    bool removes = d->removes;
+    (void)pthread_mutex_unlock(&d->lock);
+    return removes;
+}
+
+void dayfiles_end_removal(struct dayfiles *d)
+{
+    (void)pthread_mutex_lock(&d->lock);
+    d->removes = false;
+    (void)pthread_mutex_unlock(&d->lock);
 }
 
 void dayfile_put(struct dayfile *f)

@@ -10,18 +10,11 @@
  * holds it, so what the committer holds stays valid.
  */
 
-#include "common/err.h"
-#include "common/span.h"
-#include "proto/limits.h"
+#include "pcd/dayfile_name.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
-
-/* A host's folder name is at most this long. */
-#define DAYFILE_HOST_BYTES 200u
-/* HOST/2026-11-22.jsonl with its terminator. */
-#define DAYFILE_PATH_BYTES (DAYFILE_HOST_BYTES + 32u)
 
 struct dayfile {
     uint8_t identifier[LIMIT_IDENTIFIER_BYTES];
@@ -55,18 +48,6 @@ struct dayfile {
 struct dayfiles;
 
 /**
- * dayfile_host_name() - an identifier as the name of a folder
- *
- * All but [A-Za-z0-9._-] becomes %XX, a dot at the front too; a name over
- * DAYFILE_HOST_BYTES is cut and ends in `~` and a hash of the identifier.
- */
-void dayfile_host_name(struct span identifier, char ret_name[DAYFILE_HOST_BYTES + 1]);
-
-/* The path below data/ of an identifier's file of a day. */
-void dayfile_path(struct span identifier, uint32_t day,
-                  char ret_path[DAYFILE_PATH_BYTES]);
-
-/**
  * dayfiles_new() - an empty table
  * @data_fd:  the folder data/, borrowed for the life of the table
  * @max_open: files held open at the most, at least 1
@@ -83,7 +64,7 @@ void dayfiles_free(struct dayfiles *d);
  * One that isn't known yet is looked up on the disk for its size; it is not created.
  * Thread: the committer.
  *
- * Return: 0; -errno.
+ * Return: 0; -EBUSY: its day is being deleted, try again in a moment; -errno.
  */
 PC_MUST_CHECK int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
                               struct dayfile **ret);
@@ -95,6 +76,19 @@ PC_MUST_CHECK int dayfile_get(struct dayfiles *d, struct span identifier, uint32
  */
 PC_MUST_CHECK int dayfile_expect(struct dayfiles *d, struct span identifier, uint32_t day,
                                  uint64_t size, struct dayfile **ret);
+/**
+ * dayfiles_begin_removal() - may all files of a day be deleted?
+ *
+ * Until dayfiles_end_removal() none of that day comes into use: dayfile_get() gives
+ * -EBUSY. One day at a time. Any thread.
+ *
+ * Return: true; false where a file of that day is known, so that records of the log that
+ *         the checkpoint doesn't cover may name it.
+ */
+bool dayfiles_begin_removal(struct dayfiles *d, uint32_t day);
+/* They are gone, durably. */
+void dayfiles_end_removal(struct dayfiles *d);
+
 /* Ends a hold. Any thread. */
 void dayfile_put(struct dayfile *f);
 

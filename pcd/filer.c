@@ -287,8 +287,13 @@ static void maintain(struct filer *f, bool stopping)
             f->retry_at_ns = ended + RETRY_NS + 4 * (ended - now);
         due = true; /* or the next time all of it would be read again */
     }
-    if (behind || !due || !has_news(f) || (now < f->retry_at_ns && !stopping))
+    if (behind || !due || (now < f->retry_at_ns && !stopping))
         return;
+    if (!has_news(f)) {
+        dayfiles_trim(f->conf.files); /* no record after P names any */
+        f->due_at_ns = now + f->conf.checkpoint_ns;
+        return;
+    }
     f->last_result = checkpoint(f);
     if (f->last_result)
         f->retry_at_ns = clock_monotonic_ns() + RETRY_NS;

@@ -139,6 +139,8 @@ static int start_store(struct pcd *p, struct store_conf *conf)
         .keys_keep_ns = p->conf.keys_keep_ns,
         .checkpoint_ns = p->conf.checkpoint_ns,
         .files_max = p->conf.files_max,
+        .retain_days = p->conf.retain_ns / DAY,
+        .retain_bytes = p->conf.retain_bytes,
         .admit = &p->admit,
     };
     int r = store_open(conf, &observer, &p->service.store, &what);

@@ -40,6 +40,8 @@ struct pcd_conf {
     uint64_t gather_ns;
     uint64_t checkpoint_ns;
     uint64_t files_max;
+    uint64_t retain_ns;
+    uint64_t retain_bytes;
     int log_level; /* enum log_level */
 
     /* Made by options_finish(), freed by options_done(). */

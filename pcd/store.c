@@ -33,6 +33,7 @@ struct store {
     struct dayfiles *files;
     struct filer *filer;
     struct commit *commit;
+    struct retain *retain; /* NULL: nothing is ever deleted */
     struct store_recovery recovery;
     _Atomic bool draining;
 
@@ -86,6 +87,21 @@ static int open_keys(struct store *s, struct log_position *ret_at)
     return keys_open(&conf, &s->keys, ret_at);
 }
 
+static int start_retain(struct store *s)
+{
+    struct retain_conf conf = {
+        .data_fd = s->data_fd,
+        .files = s->files,
+        .keep_days = s->conf.retain_days,
+        .max_bytes = s->conf.retain_bytes,
+        .every_ns = s->conf.checkpoint_ns,
+    };
+
+    if (conf.keep_days == 0 && conf.max_bytes == 0)
+        return 0;
+    return retain_new(&conf, &s->retain);
+}
+
 static int start_threads(struct store *s, const struct recover_end *end,
                          const struct store_observer *observer)
 {
@@ -121,7 +137,8 @@ static int start_threads(struct store *s, const struct recover_end *end,
     };
     if (observer)
         commit.observer = *observer;
-    return commit_new(&commit, &s->commit);
+    r = commit_new(&commit, &s->commit);
+    return r ? r : start_retain(s);
 }
 
 static int open_all(struct store *s, const struct store_observer *observer,
@@ -252,6 +269,7 @@ int store_close(struct store *s)
 
     if (!s)
         return 0;
+    retain_free(s->retain);
     if (s->commit) {
         store_drain(s);
         r = commit_stop(s->commit);
@@ -298,4 +316,5 @@ void store_count(struct store *s, struct store_counts *ret)
         .recovery = s->recovery,
     };
     keys_count(s->keys, &ret->keys);
+    retain_count(s->retain, &ret->retain);
 }

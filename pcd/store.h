@@ -10,6 +10,7 @@
 #include "pcd/admit.h"
 #include "pcd/job.h"
 #include "pcd/keys.h"
+#include "pcd/retain.h"
 
 enum store_sync {
     STORE_SYNC_ALWAYS,   /* answer when the log is synced */
@@ -25,6 +26,8 @@ struct store_conf {
     uint64_t keys_keep_ns;  /* keys_conf.keep_ns */
     uint64_t checkpoint_ns; /* at most this long between two checkpoints */
     uint64_t files_max;     /* day files held open */
+    uint64_t retain_days;   /* retain_conf.keep_days */
+    uint64_t retain_bytes;  /* retain_conf.max_bytes */
     struct admit *admit;    /* borrowed: what jobs release their bytes to */
 };
 
@@ -53,6 +56,7 @@ struct store_counts {
     bool log_failed;     /* no log can be written: batches get 503 or 507 */
     bool files_failed;   /* a day file can't be written; the log keeps its records */
     struct keys_counts keys;
+    struct retain_counts retain;
     struct store_recovery recovery;
 };
 

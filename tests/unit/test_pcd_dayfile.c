@@ -4,6 +4,7 @@
 #include "tests/lib/home.h"
 #include "tests/lib/suite.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -54,6 +55,44 @@ START_TEST(a_path_names_host_and_day)
 
     dayfile_path(SPAN("h"), 20779, path);
     ck_assert_str_eq(path, "h/2026-11-22.jsonl");
+}
+END_TEST
+
+START_TEST(a_name_is_read_only_as_it_is_made)
+{
+    static const char *const others[] = {"2026-11-22.json",   "2026-11-22.jsonl.bad",
+                                         "2026-11-22",        "2026-11-32.jsonl",
+                                         "2026-1-22.jsonl",   "1969-12-31.jsonl",
+                                         " 2026-11-22.jsonl", ""};
+    uint32_t day = 7;
+
+    ck_assert_int_eq(dayfile_read_name("2026-11-22.jsonl", &day), 0);
+    ck_assert_uint_eq(day, 20779);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ck_assert_msg(dayfile_read_name(others[i], &day) == E_MALFORMED, "%s", others[i]);
+    ck_assert_uint_eq(day, 20779);
+}
+END_TEST
+
+START_TEST(a_day_in_use_is_not_removed_and_one_being_removed_comes_not_into_use)
+{
+    struct home home;
+    struct dayfiles *d;
+    struct dayfile *f;
+
+    home_make(&home);
+    ck_assert_int_eq(dayfiles_new(home.fd, 2, &d), 0);
+    ck_assert_int_eq(dayfile_get(d, SPAN("h"), 100, &f), 0);
+    ck_assert(!dayfiles_begin_removal(d, 100));
+    ck_assert(dayfiles_begin_removal(d, 99));
+    ck_assert_int_eq(dayfile_get(d, SPAN("i"), 99, &f), -EBUSY);
+    ck_assert_int_eq(dayfile_get(d, SPAN("i"), 100, &f), 0);
+    dayfile_put(f);
+    dayfiles_end_removal(d);
+    ck_assert_int_eq(dayfile_get(d, SPAN("i"), 99, &f), 0);
+    dayfile_put(f);
+    dayfiles_free(d);
+    home_remove(&home);
 }
 END_TEST
 
@@ -133,6 +172,9 @@ int main(void)
                         sizeof names / sizeof names[0]);
     tcase_add_test(c, long_names_are_cut_and_told_apart_by_a_hash);
     tcase_add_test(c, a_path_names_host_and_day);
+    tcase_add_test(c, a_name_is_read_only_as_it_is_made);
+    tcase_add_test(c,
+                   a_day_in_use_is_not_removed_and_one_being_removed_comes_not_into_use);
     tcase_add_test(c, writes_land_at_their_offsets_with_few_files_open);
     tcase_add_test(c, a_failed_write_leaves_the_file_behind_until_caught_up);
     suite_add_tcase(suite, c);
