@@ -17,6 +17,7 @@
 #include "pcc/sampler.h"
 #include "pcc/sender.h"
 #include "pcc/session.h"
+#include "pcc/spool_tool.h"
 #include "pcc/status_show.h"
 
 #include <curl/curl.h>
@@ -77,6 +78,14 @@ static const char *home_folder(void)
         return home;
     const struct passwd *user = getpwuid(getuid()); /* no other thread yet */
     return user ? user->pw_dir : NULL;
+}
+
+static struct pcc_surroundings surroundings(void)
+{
+    static char host_name[256];
+
+    (void)gethostname(host_name, sizeof host_name - 1); /* too long: cut */
+    return (struct pcc_surroundings){host_name, home_folder(), getenv("XDG_STATE_HOME")};
 }
 
 static int usage_error(const char *what)
@@ -416,7 +425,6 @@ static int run(struct program *p)
 static int act(enum opt_action action, const struct opt_program *table, struct program *p,
                const struct opt_state *state)
 {
-    char host_name[256] = "";
     char error[512];
 
     if (action == OPT_HELP) {
@@ -427,9 +435,7 @@ static int act(enum opt_action action, const struct opt_program *table, struct p
         print_version();
         return EXIT_SUCCESS;
     }
-    (void)gethostname(host_name, sizeof host_name - 1); /* too long: cut */
-    const struct pcc_surroundings around = {host_name, home_folder(),
-                                            getenv("XDG_STATE_HOME")};
+    const struct pcc_surroundings around = surroundings();
     if (options_finish(&p->conf, &around, error, sizeof error))
         return usage_error(error);
     log_init((enum log_level)p->conf.loglevel);
@@ -450,6 +456,10 @@ int main(int argc, char *argv[])
 
     if (argc > 1 && strcmp(argv[1], "status") == 0)
         return status_show(argv + 1, environ);
+    if (argc > 1 && strcmp(argv[1], "spool") == 0) {
+        const struct pcc_surroundings around = surroundings();
+        return spool_tool(argv + 1, environ, &around);
+    }
     int r = opt_load(&table, argv, environ, &program.conf, &state, &action);
     int status = r ? usage_error(*state.error ? state.error : err_text(r))
                    : act(action, &table, &program, &state);

@@ -38,7 +38,6 @@ static const char *const spool_fulls[] = {
     NULL,
 };
 
-#define SPOOL_DIR "/var/lib/pcc/spool"
 #define SPREAD_MAX (5 * SEC)
 #define LEVEL_DELTA 6 /* its bodies are small: the time doesn't count */
 #define LEVEL_OTHERS 1
@@ -178,9 +177,9 @@ static const struct opt pcc_opts[] = {
      .type = OPT_STRING,
      .at = AT(spool_dir),
      .dflt = "",
-     .help =
-         "the folder for them; empty: " SPOOL_DIR ", or pcc/spool in the user's state "
-         "folder"},
+     .help = "the folder for them; empty: " PCC_SPOOL_DIR_DEFAULT
+             ", or pcc/spool in the user's state "
+             "folder"},
     {.name = "spool-max",
      .type = OPT_SIZE,
      .at = AT(spool_max_bytes),
@@ -418,7 +417,7 @@ static int finish_spool(struct pcc_conf *conf, const struct pcc_surroundings *ar
         conf->spool_dirs[0] = conf->spool_dir;
         return 0;
     }
-    conf->spool_dirs[0] = SPOOL_DIR;
+    conf->spool_dirs[0] = PCC_SPOOL_DIR_DEFAULT;
     if (state)
         n = snprintf(conf->spool_text, sizeof conf->spool_text, "%s/pcc/spool",
                      around->state);
@@ -501,4 +500,12 @@ int options_finish(struct pcc_conf *conf, const struct pcc_surroundings *around,
     if (r == 0)
         r = check_subsystems(conf, &p);
     return r ? r : check_trickle(conf, &p);
+}
+
+int options_finish_spool(struct pcc_conf *conf, const struct pcc_surroundings *around,
+                         char *ret_error, size_t size)
+{
+    const struct problem p = {ret_error, size};
+
+    return finish_spool(conf, around, &p);
 }

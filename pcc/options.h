@@ -28,6 +28,7 @@ extern const char *const pcc_serializations[];
 extern const char *const pcc_compressions[];
 
 #define PCC_URL_MAX 2048u
+#define PCC_SPOOL_DIR_DEFAULT "/var/lib/pcc/spool"
 
 /* Texts live as long as the opt_state they were loaded with, or lie in the struct, which
  * therefore must not be moved. */
@@ -96,3 +97,8 @@ struct opt_program options_program(void);
 PC_MUST_CHECK int options_finish(struct pcc_conf *conf,
                                  const struct pcc_surroundings *around, char *ret_error,
                                  size_t size);
+
+/* The part of it that says where the spool is, for those who need nothing else. */
+PC_MUST_CHECK int options_finish_spool(struct pcc_conf *conf,
+                                       const struct pcc_surroundings *around,
+                                       char *ret_error, size_t size);

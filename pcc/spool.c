@@ -13,7 +13,6 @@
 #include <sys/statvfs.h>
 
 #define BLOCK 4096u
-#define FILE_MAX (4 * LIMIT_DECODED_BYTES + SPOOL_HEADER_MAX)
 #define KEEP_MAX (2 * MIB)
 
 struct spool {
@@ -141,8 +140,8 @@ int spool_open(const struct spool_conf *conf, struct spool **ret)
     s->max_bytes = conf->max_bytes;
     s->reserve_bytes = conf->reserve_bytes;
     s->rejected_bytes = conf->rejected_bytes;
-    buf_init(&s->bytes, FILE_MAX);
-    buf_init(&s->writing, FILE_MAX);
+    buf_init(&s->bytes, SPOOL_FILE_MAX);
+    buf_init(&s->writing, SPOOL_FILE_MAX);
     int r = spool_folder_open(conf->path, true, &s->folder);
     if (r == 0)
         r = look_at_all(s);

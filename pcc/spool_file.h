@@ -30,6 +30,7 @@
 #define SPOOL_MAGIC UINT32_C(0x31534350) /* "PCS1" */
 #define SPOOL_PARTS_MAX 64u
 #define SPOOL_HEADER_MAX (64 * 1024u)
+#define SPOOL_FILE_MAX (4 * LIMIT_DECODED_BYTES + SPOOL_HEADER_MAX)
 
 struct spool_part {
     struct label label;
