@@ -3,7 +3,7 @@
 
 /*
  * A folder for targets whose input stands in files. One a process, made under $TMPDIR or
- * /tmp (tests/fuzz/run sets one in memory), removed at the end of the process.
+ * else in memory, removed at the end of the process.
  */
 
 #include "common/span.h"

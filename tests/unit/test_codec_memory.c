@@ -16,7 +16,7 @@
 static const struct codec *codec;
 static struct buf message; /* a whole one of the kind that a test reads */
 
-static const enum media_form forms[] = {MEDIA_JSON, MEDIA_MSGPACK};
+static const enum media_form forms[] = {MEDIA_JSON, MEDIA_MSGPACK, MEDIA_DELTA};
 #define N_FORMS ((int)(sizeof forms / sizeof *forms))
 
 static void setup(void)
