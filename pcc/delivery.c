@@ -8,18 +8,15 @@
 #include "common/version.h"
 #include "pcc/apikey.h"
 #include "pcc/backlog.h"
-#include "pcc/backoff.h"
 #include "pcc/http_post.h"
+#include "pcc/pace.h"
 #include "pcc/trace.h"
 #include "proto/wire.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKOFF_FIRST SEC
-#define BACKOFF_CAP MINUTE
 /* Changes of form that are tried at once; a server that goes on so is left in peace. */
 #define LOWER_MAX 3u
 #define PING_MAX 256u
@@ -36,22 +33,14 @@ struct delivery {
     struct http *http;
     struct backlog *backlog;
     struct agreement agreement;
-    struct backoff backoff;
+    struct pace pace;
     struct buf ping;
     struct backlog_post post; /* what is in flight */
     enum stage stage;
-    bool greeted;  /* a first ping was tried */
-    bool was_away; /* the last request got no answer */
-    bool hurrying;
-    unsigned lowered;       /* changes of form since the last success */
-    bool conflicted;        /* a snapshot was asked for since then */
-    uint64_t not_before_ns; /* boot clock */
-    bool in_trouble;        /* the last answer was none that we like, */
-    unsigned trouble;       /* but one with this status, and that was logged */
-    char last_error[256];   /* whatever came after it, */
-    uint64_t error_ns;      /* and when it was */
-    uint64_t stored_ns;     /* when the server last took a batch; 0 for never */
-    bool key_untried;       /* no request has shown the key yet */
+    bool greeted;     /* a first ping was tried */
+    unsigned lowered; /* changes of form since the last success */
+    bool conflicted;  /* a snapshot was asked for since then */
+    bool key_untried; /* no request has shown the key yet */
     char key[APIKEY_MAX + 1];
 };
 
@@ -72,16 +61,6 @@ static int load_key(struct delivery *d)
     return r;
 }
 
-/* The next request waits, so that a fleet to which the same happened isn't there at once.
- */
-static void spread(struct delivery *d, const char *after, uint64_t now_ns)
-{
-    uint64_t wait_ns = backoff_spread(d->conf->spread_ns, clock_random_u64());
-
-    d->not_before_ns = d->hurrying ? now_ns : now_ns + wait_ns;
-    log_event(LOG_DEBUG, "spread", LOG_STR("after", after), LOG_MS("wait_ms", wait_ns));
-}
-
 int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
                  struct counters *counters, struct spool *spool, struct delivery **ret)
 {
@@ -95,15 +74,13 @@ int delivery_new(const struct pcc_conf *conf, struct outbox *outbox,
         .timeout_ns = conf->timeout_ns,
         .connect_timeout_ns = conf->connect_timeout_ns,
     };
-    uint64_t cap = conf->frequency_ns > BACKOFF_CAP ? conf->frequency_ns : BACKOFF_CAP;
     struct delivery *d = calloc(1, sizeof *d);
     if (!d)
         return -ENOMEM;
     d->conf = conf;
     d->counters = counters;
-    spread(d, "start", clock_boot_ns());
+    pace_init(&d->pace, conf->frequency_ns, conf->spread_ns, clock_boot_ns());
     buf_init(&d->ping, PING_MAX);
-    backoff_init(&d->backoff, BACKOFF_FIRST, cap);
     agreement_init(&d->agreement, (struct form){(enum media_form)conf->serialization,
                                                 (enum coding)conf->compression});
     int r = load_key(d);
@@ -136,58 +113,26 @@ const struct batch *delivery_add(struct delivery *d, struct outbox_slot *slot,
     return backlog_add(d->backlog, slot, &d->agreement, now_ns);
 }
 
-/* Logs why nothing gets through, once for each kind of reason. */
-static void note_trouble(struct delivery *d, unsigned status, const char *why,
-                         uint64_t wait_ns)
+static struct pace_failure failure(const struct delivery *d, unsigned status,
+                                   const char *why)
 {
-    enum log_level level =
-        d->in_trouble && d->trouble == status ? LOG_DEBUG : LOG_WARNING;
-
-    log_event(level, "delivery_failed", LOG_U64("status", status), LOG_STR("reason", why),
-              LOG_MS("retry_ms", wait_ns), LOG_U64("waiting", delivery_unsent(d)));
-    d->in_trouble = true;
-    d->trouble = status;
-    d->error_ns = clock_boot_ns();
-    d->was_away = status == 0;
-    (void)snprintf(d->last_error, sizeof d->last_error, "%s", why); /* too long: cut */
-}
-
-static void note_success(struct delivery *d)
-{
-    if (d->in_trouble)
-        log_event(LOG_INFO, "delivery_resumed", LOG_U64("waiting", delivery_unsent(d)));
-    d->in_trouble = false;
-    d->stored_ns = clock_boot_ns();
-    d->lowered = 0;
-    d->conflicted = false;
-    backoff_reset(&d->backoff);
-}
-
-static void wait_before_next(struct delivery *d, unsigned status, const char *why,
-                             uint64_t now_ns, uint64_t wait_ns)
-{
-    d->not_before_ns = now_ns + wait_ns;
-    note_trouble(d, status, why, wait_ns);
+    return (struct pace_failure){status, why, delivery_unsent(d)};
 }
 
 static void back_off(struct delivery *d, unsigned status, const char *why,
                      uint64_t now_ns)
 {
-    wait_before_next(d, status, why, now_ns,
-                     backoff_next(&d->backoff, clock_random_u64()));
+    const struct pace_failure f = failure(d, status, why);
+
+    pace_back_off(&d->pace, &f, now_ns);
 }
 
-/* As long as the server says, within reason, else as always. */
 static void wait_as_told(struct delivery *d, const struct http_answer *a, const char *why,
                          uint64_t now_ns)
 {
-    uint64_t told_s =
-        a->retry_after_s < LIMIT_RETRY_AFTER_S ? a->retry_after_s : LIMIT_RETRY_AFTER_S;
+    const struct pace_failure f = failure(d, a->status, why);
 
-    if (told_s > 0)
-        wait_before_next(d, a->status, why, now_ns, told_s * SEC);
-    else
-        back_off(d, a->status, why, now_ns);
+    pace_wait_as_told(&d->pace, &f, now_ns, a->retry_after_s);
 }
 
 /* Return: can the key be read? */
@@ -206,12 +151,13 @@ static bool reread_key(struct delivery *d)
 static void settle_denied(struct delivery *d, const struct http_answer *a,
                           const char *why, uint64_t now_ns)
 {
+    const struct pace_failure f = failure(d, a->status, why);
+
     (void)reread_key(d);
     if (d->key_untried)
-        back_off(d, a->status, why, now_ns);
+        pace_back_off(&d->pace, &f, now_ns);
     else
-        wait_before_next(d, a->status, why, now_ns,
-                         backoff_long(&d->backoff, clock_random_u64()));
+        pace_wait_long(&d->pace, &f, now_ns);
 }
 
 static void settle_lower(struct delivery *d, const struct http_answer *a, const char *why,
@@ -264,7 +210,9 @@ static void settle_stored(struct delivery *d, const struct http_answer *a,
     log_event(LOG_DEBUG, "batch_stored", LOG_U64("seq", d->post.seq),
               LOG_U64("measurements", n), LOG_U64("bytes", d->post.body.n));
     backlog_stored(d->backlog, replayed, now_ns);
-    note_success(d);
+    pace_succeeded(&d->pace, delivery_unsent(d), now_ns);
+    d->lowered = 0;
+    d->conflicted = false;
 }
 
 static void settle_post(struct delivery *d, const struct http_answer *a, uint64_t now_ns)
@@ -317,8 +265,7 @@ static void settle_ping(struct delivery *d, const struct http_answer *a, uint64_
         back_off(d, 0, a->failure, now_ns);
         return;
     }
-    const bool was_away = d->was_away;
-    d->was_away = false;
+    pace_answered(&d->pace, now_ns);
     if (!a->accept_post.data)
         agreement_forget(&d->agreement);
     agreement_learn(&d->agreement, a->accept_post, a->accept_encoding);
@@ -327,8 +274,6 @@ static void settle_ping(struct delivery *d, const struct http_answer *a, uint64_
     else
         log_event(LOG_DEBUG, "connected", LOG_STR("url", d->conf->server_url),
                   LOG_U64("status", a->status));
-    if (was_away && d->not_before_ns <= now_ns)
-        spread(d, "outage", now_ns);
 }
 
 static int start_ping(struct delivery *d)
@@ -381,14 +326,14 @@ static int start_post(struct delivery *d, uint64_t now_ns)
 /* When the next request is to be begun; UINT64_MAX while there is nothing to do. */
 static uint64_t due_ns(const struct delivery *d)
 {
-    uint64_t due = !d->greeted && !d->hurrying ? 0 : backlog_due_ns(d->backlog);
+    uint64_t due = !d->greeted && !d->pace.hurrying ? 0 : backlog_due_ns(d->backlog);
 
-    return due > d->not_before_ns ? due : d->not_before_ns;
+    return due > d->pace.not_before_ns ? due : d->pace.not_before_ns;
 }
 
 static void start_next(struct delivery *d, uint64_t now_ns)
 {
-    bool ping = !http_connected(d->http) && !d->hurrying;
+    bool ping = !http_connected(d->http) && !d->pace.hurrying;
     int r = ping ? start_ping(d) : start_post(d, now_ns);
 
     if (r == E_GONE && !ping)
@@ -431,28 +376,27 @@ void delivery_wait(struct delivery *d, int fd, uint64_t now_ns, uint64_t until_n
 
 void delivery_reload_key(struct delivery *d, uint64_t now_ns)
 {
-    bool refused = d->in_trouble && (d->trouble == 401 || d->trouble == 403);
+    bool refused =
+        d->pace.in_trouble && (d->pace.trouble == 401 || d->pace.trouble == 403);
 
     if (!reread_key(d))
         return;
     log_event(LOG_INFO, "key_read", LOG_STR("file", d->conf->apikey_file),
               LOG_STR("key", d->key_untried ? "not tried yet" : "as before"));
-    if (refused && d->not_before_ns > now_ns)
-        d->not_before_ns = now_ns;
+    if (refused)
+        pace_go(&d->pace, now_ns);
 }
 
 void delivery_hurry(struct delivery *d, uint64_t now_ns)
 {
-    d->hurrying = true;
     backlog_secure(d->backlog, &d->agreement, now_ns);
-    if (d->not_before_ns > now_ns)
-        d->not_before_ns = now_ns;
+    pace_hurry(&d->pace, now_ns);
 }
 
 bool delivery_done(const struct delivery *d)
 {
     return backlog_fresh(d->backlog) == 0 ||
-           (d->in_trouble && backlog_unsecured(d->backlog) == 0);
+           (d->pace.in_trouble && backlog_unsecured(d->backlog) == 0);
 }
 
 uint64_t delivery_unsent(const struct delivery *d)
@@ -476,11 +420,11 @@ void delivery_tell(const struct delivery *d, uint64_t now_ns, struct status *ret
 
     ret->serialization = pcc_serializations[form.media];
     ret->compression = pcc_compressions[form.coding];
-    ret->stored_ns = d->stored_ns;
+    ret->stored_ns = d->pace.stored_ns;
     backlog_tell(d->backlog, ret);
-    ret->failing = ret->failing || d->in_trouble;
+    ret->failing = ret->failing || d->pace.in_trouble;
     if (!*ret->last_error) {
-        ret->last_error = d->last_error;
-        ret->error_ns = d->error_ns;
+        ret->last_error = d->pace.last_error;
+        ret->error_ns = d->pace.error_ns;
     }
 }

@@ -287,7 +287,8 @@ struct opt_program options_program(void)
         .prefix = "PCC_",
         .summary = "samples this host: each tick, every source's raw text, to a "
                    "collection file or a server.",
-        .more = "The key can't be a flag, which every user of the host could read.\n",
+        .more = "The key can't be a flag, which every user of the host could read.\n"
+                "`pcc status` asks the pcc that runs how it is; see pcc status --help.\n",
         .opts = pcc_opts,
         .n_opts = sizeof pcc_opts / sizeof *pcc_opts,
     };
