@@ -19,11 +19,31 @@ struct collection {
     struct buf lines;
 };
 
+/* Does a line end where we are to begin? A kill or a power cut may have left half a one.
+ * What isn't a file that can be read is taken to be well. */
+static bool ends_with_a_line(const struct collection *c)
+{
+    struct stat st;
+    char last = '\n';
+
+    if (fstat(c->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        return true;
+    int fd = open(c->path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, &last, 1, st.st_size - 1);
+    io_close(&fd);
+    return n != 1 || last == '\n';
+}
+
 static int open_file(struct collection *c)
 {
     io_close(&c->fd);
     c->fd = open(c->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
-    return c->fd < 0 ? -errno : 0;
+    if (c->fd < 0)
+        return -errno;
+    int r = ends_with_a_line(c) ? 0 : io_write(c->fd, SPAN("\n"));
+    if (r)
+        io_close(&c->fd); /* tried again with the next batch */
+    return r;
 }
 
 int collection_new(const char *path, struct collection **ret)

@@ -3,7 +3,8 @@
 
 /*
  * A collection file that is appended to, a batch with one write. Moved or removed by
- * somebody (log rotation), it is made anew at the next batch. Thread: sender.
+ * somebody (log rotation), it is made anew at the next batch. Half a line that a kill or
+ * a power cut left at its end is ended, so that it harms no other. Thread: sender.
  */
 
 #include "common/measurement.h"

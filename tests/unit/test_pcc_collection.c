@@ -102,6 +102,17 @@ START_TEST(full_disk_leaves_no_half_line)
 }
 END_TEST
 
+START_TEST(half_a_line_at_the_end_harms_no_other)
+{
+    ck_assert_int_eq(collection_append(collection, &one), 0);
+    collection_free(collection);
+    tree_put(&home, "pcc.json", SPAN(LINE_1 "{\"timest"));
+    ck_assert_int_eq(collection_new(path, &collection), 0);
+    ck_assert_int_eq(collection_append(collection, &two), 0);
+    assert_file("pcc.json", LINE_1 "{\"timest\n" LINE_2);
+}
+END_TEST
+
 START_TEST(folder_that_goes_is_an_error_until_it_is_back)
 {
     struct collection *other = NULL;
@@ -124,16 +135,9 @@ static const struct {
     const char *text;
     const char *key; /* NULL: E_MALFORMED */
 } keys[] = {
-    {"secret", "secret"},
-    {"secret\n", "secret"},
-    {" secret \r\nother\n", "secret"},
-    {"sha256:abc\n", "sha256:abc"},
-    {"", NULL},
-    {"\nsecret\n", NULL},
-    {"se cret\n", NULL},
-    {"se\tcret", NULL},
-    {"s\xc3\xa9", NULL},
-    {"se\rcret", NULL},
+    {"secret", "secret"}, {"secret\n", "secret"}, {" secret \r\nother\n", "secret"},
+    {"", NULL},           {"\nsecret\n", NULL},   {"se cret\n", NULL},
+    {"se\tcret", NULL},   {"s\xc3\xa9", NULL},    {"se\rcret", NULL},
 };
 
 START_TEST(key_is_the_first_line_of_its_file)
@@ -145,6 +149,19 @@ START_TEST(key_is_the_first_line_of_its_file)
     (void)snprintf(name, sizeof name, "%s/key", home.path);
     ck_assert_int_eq(apikey_read(name, key), keys[_i].key ? 0 : E_MALFORMED);
     ck_assert_str_eq(key, keys[_i].key ? keys[_i].key : "before");
+}
+END_TEST
+
+/* A line of the server's file; its key can't be told from it. */
+START_TEST(digest_is_no_key)
+{
+    char key[APIKEY_MAX + 1] = "before";
+    char name[PATH_MAX + 16];
+
+    tree_put(&home, "key", SPAN("sha256:abc\n"));
+    (void)snprintf(name, sizeof name, "%s/key", home.path);
+    ck_assert_int_eq(apikey_read(name, key), E_UNSUPPORTED);
+    ck_assert_str_eq(key, "before");
 }
 END_TEST
 
@@ -168,10 +185,12 @@ int main(void)
     tcase_add_test(c, batches_are_appended_as_lines);
     tcase_add_test(c, file_that_was_moved_is_made_anew);
     tcase_add_test(c, full_disk_leaves_no_half_line);
+    tcase_add_test(c, half_a_line_at_the_end_harms_no_other);
     tcase_add_test(c, folder_that_goes_is_an_error_until_it_is_back);
     suite_add_tcase(suite, c);
     tcase_add_checked_fixture(k, set_up, tear_down);
     tcase_add_loop_test(k, key_is_the_first_line_of_its_file, 0, (int)N_OF(keys));
+    tcase_add_test(k, digest_is_no_key);
     tcase_add_test(k, key_has_a_longest_length);
     suite_add_tcase(suite, k);
     return suite_run(suite);
