@@ -130,6 +130,25 @@ def test_a_loss_that_could_not_be_told_is_told_by_the_one_after():
     assert_told(lost, killed[0])
 
 
+def test_what_an_end_had_no_place_for_is_told_by_the_next_agent():
+    host, pcd = Host(), Pcd()
+    pcc = host.start(nowhere(), BATCH_SIZE="1", SPOOL_MAX="64KiB", FLUSH_INTERVAL="10ms")
+    host.wait_taken(60)
+    assert pcc.stop() == 1, pcc.log
+    pcc = host.start(pcd, CATCHUP_SHARE="1")
+    pcc.wait_line("event=loss_before_start cause=unsent")
+    host.wait_taken(len(host.taken()) + 20)
+    wait_for("the spool", lambda: not [n for n in os.listdir(host.spool) if ".batch" in n], 60)
+    lost, killed = settle(host, pcd, pcc)
+    gaps = [gap for gap in stored(pcd)[1] if gap["kind"] == "dropped"]
+    unsent = [gap for gap in gaps if "ended before" in gap["reason"]]
+    assert len(lost) > 20 and len(unsent) == 1 and not killed, (len(lost), gaps, killed)
+    # What a full spool dropped earlier, batches that made it there tell of.
+    for when, _ in lost:
+        assert any(gap["from"] <= when <= gap["to"] for gap in gaps), (when, gaps)
+    assert sum(gap["measurements"] for gap in gaps) >= len(lost), (gaps, len(lost))
+
+
 def test_with_every_batch_on_disk_only_the_open_one_is_lost():
     host, pcd = Host(), Pcd()
     pcc = host.start(nowhere(), SPOOL="always")
