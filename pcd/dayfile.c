@@ -203,7 +203,7 @@ int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
 
     while (r == -EAGAIN) {
         uint64_t removals;
-        uint64_t size;
+        uint64_t size = 0;
 
         *ret = hold(d, identifier, day, &removals);
         if (*ret)
@@ -226,7 +226,7 @@ int dayfile_get(struct dayfiles *d, struct span identifier, uint32_t day,
 int dayfile_expect(struct dayfiles *d, struct span identifier, uint32_t day,
                    uint64_t size, struct dayfile **ret)
 {
-    uint64_t asked;
+    uint64_t asked = 0;
     uint64_t removals;
 
     *ret = hold(d, identifier, day, &removals);
