@@ -152,9 +152,10 @@ def test_list_says_what_waits_also_beside_an_agent():
 
 def test_check_says_which_file_is_wrong_and_where():
     spool, _ = filled()
-    assert look(spool, "check")[2]["damaged"] == "0"
     all_of_them = paths(spool)
     sizes = [os.path.getsize(p) for p in all_of_them]
+    total = look(spool, "check")[2]
+    assert total["damaged"] == "0" and total["bytes"] == str(sum(sizes)), total
     flip(all_of_them[0], 30)
     flip(all_of_them[1], sizes[1] - 3)
     os.truncate(all_of_them[2], sizes[2] - 1)
