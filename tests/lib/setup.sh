@@ -53,6 +53,9 @@ py:msgpack python3-msgpack
 cmd:clang clang
 tsan:clang libclang-rt-14-dev
 '
+NEEDED_FOR_COVERAGE='
+cmd:gcovr gcovr
+'
 NEEDED_FOR_FULL="
 $NEEDED_TO_FUZZ
 cmd:clang-tidy clang-tidy

@@ -737,6 +737,76 @@ START_TEST(a_message_may_not_build_more_than_a_batch_may_hold)
 }
 END_TEST
 
+/* Decodes the body with other limits. Return: what the decoder says. */
+static int decode_within(const struct batch_limits *limits)
+{
+    struct delta_head head;
+    struct err_at at;
+
+    batch_done(&chain.out);
+    batch_init(&chain.out, limits);
+    return delta_chain_decode(&chain, buf_span(&chain.body), &head, &at);
+}
+
+START_TEST(a_batch_over_any_limit_is_too_large_whole)
+{
+    struct batch_limits limits = batch_limits_default;
+
+    for (unsigned tick = 0; tick < 3; tick++) {
+        add_tick(tick, "cpu  1 2 3\n", "MemFree:  99 kB\n");
+        add(tick, SPAN("raw"), tick % 2 ? "one" : "another");
+        add(tick, SPAN("more"), tick % 2 ? "" : "7 8");
+    }
+    ck_assert_int_eq(delta_encode_alone(chain.encoder, &batch, 0, &chain.body), 0);
+    for (limits.measurements = 0; limits.measurements < batch.n_items;
+         limits.measurements++)
+        ck_assert_int_eq(decode_within(&limits), E_TOO_LARGE);
+    ck_assert_int_eq(decode_within(&limits), 0);
+    for (limits.bytes = 0; limits.bytes < batch.bytes.len; limits.bytes++) {
+        ck_assert_int_eq(decode_within(&limits), E_TOO_LARGE);
+        batches_assert_reset(&chain.out);
+    }
+    ck_assert_int_eq(decode_within(&limits), 0);
+    batches_assert_same(&chain.out, &batch);
+}
+END_TEST
+
+/* A decoder gives back what a large message needed; where that fails, what follows is
+ * read all the same. */
+START_TEST(after_a_large_message_another_is_read)
+{
+    CLEANUP(buf_done) struct buf small;
+    char *numbers = many_numbers(200);
+    struct delta_head head;
+    struct err_at at;
+    bool fired = true;
+
+    buf_init(&small, LIMIT_DECODED_BYTES);
+    add(0, STAT, "cpu  1 2 3\n");
+    ck_assert_int_eq(delta_encode_alone(chain.encoder, &batch, 0, &small), 0);
+    begin();
+    for (unsigned i = 0; i < 1000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "large-%u", i);
+        add(0, span_of_str(name), numbers);
+    }
+    ck_assert_int_eq(delta_encode_alone(chain.encoder, &batch, 0, &chain.body), 0);
+    for (long nth = 0; fired; nth++) {
+        ck_assert_int_eq(delta_decoder_open(chain.decoder, buf_span(&chain.body),
+                                            &chain.out.limits, &head, &at),
+                         0);
+        batch_reset(&chain.out);
+        ck_assert_int_eq(delta_decoder_run(chain.decoder, NULL, &chain.out, &at), 0);
+        fault_arm(nth);
+        delta_decoder_reset(chain.decoder);
+        fired = fault_disarm();
+        ck_assert_int_eq(delta_chain_decode(&chain, buf_span(&small), &head, &at), 0);
+        ck_assert_uint_eq(chain.out.n_items, 1);
+    }
+    free(numbers);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("delta");
@@ -777,6 +847,8 @@ int main(void)
     tcase_add_test(c, a_message_cut_short_or_changed_never_crashes_and_leaves_no_batch);
     tcase_add_test(c, without_memory_nothing_comes_out_and_what_follows_is_a_snapshot);
     tcase_add_test(c, decoding_without_memory_leaves_no_batch);
+    tcase_add_test(c, a_batch_over_any_limit_is_too_large_whole);
+    tcase_add_test(c, after_a_large_message_another_is_read);
     tcase_add_loop_test(c, encoding_allocates_nothing_after_warm_up, 0, 3);
     suite_add_tcase(suite, c);
     return suite_run(suite);

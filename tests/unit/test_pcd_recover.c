@@ -4,7 +4,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "pcd/dayfile.h"
-#include "pcd/log.h"
+#include "pcd/log_reader.h"
 #include "pcd/recover.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/home.h"
@@ -222,6 +222,83 @@ START_TEST(a_start_survives_any_failed_allocation)
 }
 END_TEST
 
+static uint64_t log_bytes(int log_fd, uint64_t number)
+{
+    char name[LOG_NAME_BYTES];
+    struct stat st;
+
+    log_name(number, name);
+    ck_assert_int_eq(fstatat(log_fd, name, &st, 0), 0);
+    return (uint64_t)st.st_size;
+}
+
+static int count_batch(void *arg, const struct log_record *rec)
+{
+    unsigned *n = arg;
+
+    ck_assert(span_equal(rec->lines, SPAN(LINE)));
+    ck_assert_uint_eq(rec->key.seq, ++*n);
+    return 0;
+}
+
+static int stop_at_once(void *arg, const struct log_record *rec)
+{
+    (void)arg;
+    (void)rec;
+    return E_GONE;
+}
+
+START_TEST(a_replay_reads_what_was_acknowledged_of_each_log)
+{
+    unsigned n = 0;
+
+    begin();
+    make_logs(false);
+    CLEANUP(io_close) int log_fd = open_folder("log");
+    const struct log_position from = {1, 0};
+    const struct log_position to = {2, log_bytes(log_fd, 2)};
+    /* What stands behind the length that log 2 names was promised to nobody. */
+    CLEANUP(io_close)
+    int fd = openat(log_fd, "000000000001.log", O_WRONLY | O_APPEND | O_CLOEXEC);
+    ck_assert_int_eq(io_write(fd, SPAN("half a record")), 0);
+    ck_assert_int_eq(log_replay(log_fd, from, to, count_batch, &n), 0);
+    ck_assert_uint_eq(n, JOBS);
+    ck_assert_int_eq(log_replay(log_fd, from, to, stop_at_once, NULL), E_GONE);
+    home_remove(&home);
+}
+END_TEST
+
+/* Over more than is read at once. */
+START_TEST(a_record_is_found_far_behind_a_damaged_place)
+{
+    struct log_reader r;
+    struct log_record rec;
+    struct log l;
+
+    begin();
+    CLEANUP(io_close) int log_fd = open_folder("log");
+    ck_assert_int_eq(log_begin(log_fd, 1, (struct log_position){0}, &l), 0);
+    for (unsigned far = 300000; far < 300010; far++) {
+        uint64_t bad = l.length;
+        char *junk = calloc(1, far);
+
+        ck_assert_int_eq(io_write(l.fd, span_of(junk, far)), 0);
+        free(junk);
+        l.length += far;
+        append(&l, 0);
+        ck_assert_int_eq(log_reader_open(log_fd, (struct log_position){1, bad}, &r), 0);
+        ck_assert_int_eq(log_read(&r, &rec), E_MALFORMED);
+        ck_assert_int_eq(log_find(&r, &rec), 0);
+        ck_assert_uint_eq(r.offset, bad + far);
+        ck_assert(span_equal(rec.lines, SPAN(LINE)));
+        log_reader_done(&r);
+        ck_assert_int_eq(lseek(l.fd, 0, SEEK_END), (off_t)l.length);
+    }
+    log_end(&l);
+    home_remove(&home);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pcd_recover");
@@ -229,6 +306,8 @@ int main(void)
 
     tcase_set_timeout(c, 120);
     tcase_add_loop_test(c, a_start_survives_any_failed_allocation, 0, 2);
+    tcase_add_test(c, a_replay_reads_what_was_acknowledged_of_each_log);
+    tcase_add_test(c, a_record_is_found_far_behind_a_damaged_place);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
