@@ -134,7 +134,8 @@ def stored(manager, identifier):
 def with_agent(manager, pcd, extra="", **options):
     manager.configure("pcc", "apikey", KEY + "\n")
     options = {"SERVER_URL": pcd.url, "IDENTIFIER": "agent", "FREQUENCY": "50ms",
-               "BATCH_SIZE": "10", **options}
+               "BATCH_SIZE": "10", "SPOOL": "always",
+               "SPOOL_DIR": f"{HOME}/.config/pcc/spool", **options}
     manager.configure("pcc", "pcc.conf",
                       "".join(f"PCC_{k}={v}\n" for k, v in options.items()))
     manager.install("pcc", extra=STRICT + extra)
@@ -160,6 +161,8 @@ def test_they_do_all_their_work_under_their_units():
             manager.ctl("reload", unit)
         wait_for("the keys, again",
                  lambda: manager.unit_log("pcd").count("event=keys_loaded") == 2)
+        # Each batch went through the disk, where the unit lets it.
+        assert os.path.isdir(manager.path(".config", "pcc", "spool")), manager.unit_log("pcc")
         # What they may do is what the unit says: no privilege, nothing to be written.
         for unit in UNITS:
             pid = manager.pid(unit)
