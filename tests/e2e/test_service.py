@@ -15,6 +15,8 @@ import threading
 import time
 
 import e2e
+sys.path.insert(0, os.path.join(e2e.SOURCE, "tests", "fault"))
+from faults import Shim  # noqa: E402  (found only now)
 from e2e import BUILD, KEY, PATIENCE, Pcc, Pcd, Skip, folder, free_port, measurements, run, \
     wait_for
 
@@ -165,6 +167,23 @@ def test_the_watchdog_sees_a_committer_that_hangs():
     client.join()
     assert results == [200], results
     manager.wait("WATCHDOG=1", len(manager.heard("WATCHDOG=1")) + 3)
+    pcd.stop()
+
+
+def test_a_disk_that_does_not_answer_is_no_hang():
+    manager = Manager()
+    home = folder()
+    shim = Shim(home)
+    pcd = Pcd(home, environment={**manager.watching(0.3 * PATIENCE), **shim.environment})
+    shim.rules(f"sync log/* delay:{int(3000 * PATIENCE)} times 1")
+    client = threading.Thread(target=lambda: pcd.post(BATCH))
+    client.start()
+    wait_for("the sync that waits", lambda: shim.hits("^sync"))
+    before = len(manager.heard("WATCHDOG=1"))
+    # So many signs are due while the disk is silent.
+    manager.wait("WATCHDOG=1", before + 8)
+    assert client.is_alive(), "the sync was over too soon for this test"
+    client.join()
     pcd.stop()
 
 
