@@ -22,19 +22,19 @@ static bool lies_in(struct span part, struct span text)
 /* As the kernel writes a mount point: what would end the field as three octal digits. */
 static size_t escape(const char *point, char *ret_text)
 {
+    static const char digits[] = "01234567";
     size_t n = 0;
 
     for (; *point; point++) {
         uint8_t c = (uint8_t)*point;
-        bool plain = c != ' ' && c != '\t' && c != '\n' && c != '\\';
-
-        if (!plain)
-            ret_text[n++] = '\\';
-        ret_text[n++] = plain ? *point : (char)('0' + (c >> 6));
-        if (!plain) {
-            ret_text[n++] = (char)('0' + (c >> 3 & 7));
-            ret_text[n++] = (char)('0' + (c & 7));
+        if (c != ' ' && c != '\t' && c != '\n' && c != '\\') {
+            ret_text[n++] = *point;
+            continue;
         }
+        ret_text[n++] = '\\';
+        ret_text[n++] = digits[c >> 6];
+        ret_text[n++] = digits[c >> 3 & 7];
+        ret_text[n++] = digits[c & 7];
     }
     return n;
 }

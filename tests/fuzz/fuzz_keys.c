@@ -13,6 +13,8 @@
 #define HOW_REPAIRED 1u
 #define NUMBER 1u
 #define MAGIC_AT 4u
+#define KEYS_MAGIC UINT32_C(0x314b4350)   /* "PCK1" */
+#define SORTED_MAGIC UINT32_C(0x31534350) /* "PCS1" */
 #define K0_AT 32u
 #define TRAILER_BYTES 32u
 #define ENTRY_BYTES 24u
@@ -35,7 +37,7 @@ static void repair_keys(uint8_t *file, size_t n)
 {
     if (n < KEYS_HEADER_BYTES)
         return;
-    memcpy(file + MAGIC_AT, "PCK1", 4);
+    put32(file + MAGIC_AT, KEYS_MAGIC);
     put32(file + KEYS_HEADER_BYTES - 4,
           hash_crc32c(0, span_of(file + KEYS_HEADER_BYTES, n - KEYS_HEADER_BYTES)));
     put32(file, hash_crc32c(0, span_of(file + 4, KEYS_HEADER_BYTES - 4)));
@@ -63,7 +65,7 @@ static void repair_sorted(uint8_t *file, size_t n, const uint8_t *keys)
         return;
     uint8_t *trailer = file + n - TRAILER_BYTES;
     uint64_t index_at = get(trailer + 24, 8);
-    memcpy(trailer + MAGIC_AT, "PCS1", 4);
+    put32(trailer + MAGIC_AT, SORTED_MAGIC);
     (void)keys_put(trailer + 8, NUMBER, 8);
     if (index_at > n - TRAILER_BYTES)
         return;

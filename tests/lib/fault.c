@@ -120,6 +120,7 @@ int __wrap_inflateInit2_(z_stream *z, int bits, const char *version, int size)
     return __real_inflateInit2_(z, bits, version, size);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): zlib's eight parameters. */
 int __wrap_deflateInit2_(z_stream *z, int level, int method, int bits, int memory,
                          int strategy, const char *version, int size)
 {

@@ -305,6 +305,7 @@ static bool read_head(struct MHD_Connection *c, struct span head)
         memcpy(c->bytes, head.data, head.n);
     memcpy(c->bytes + head.n, "\r\n", 3);
     char *line = take_line(c, &at);
+    assert(line); /* there is an empty one at least */
     (void)take_word(&line);
     c->uri = take_word(&line);
     c->version = line;
