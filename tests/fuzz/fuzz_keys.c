@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/hash.h"
+#include "common/log.h"
 #include "pcd/keys_merge.h"
 #include "pcd/keys_sorted.h"
 #include "tests/fuzz/fuzz.h"
@@ -268,6 +269,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     struct log_position at;
     struct keys *k = NULL;
 
+    log_init((enum log_level)(LOG_ERROR + 1));
     uint8_t how = fuzz_byte(&in);
     CLEANUP(fuzz_drop)
     struct span file = fuzz_exact(fuzz_bytes(&in, fuzz_number(&in, 2)));
