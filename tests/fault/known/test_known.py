@@ -124,7 +124,8 @@ def test_an_outage_costs_no_more_memory_than_it_may():
     time.sleep(4)
     grown = resident(pcc) - before
     assert grown < (2 << 20) * (1 if PATIENCE == 1 else 100), grown
-    assert before < (40 << 20) or PATIENCE > 1, before
+    # Libraries, the batches between its threads, one that is encoded.
+    assert before < (96 << 20) or PATIENCE > 1, before
     pcc.stop()
 
 
@@ -174,7 +175,8 @@ def test_numbers_that_go_back_are_stored_as_they_were_read():
         wait_for("a tick", lambda: len(pcc.taken()) > before)
     assert pcc.stop() == 0, pcc.log
     assert_all_once(pcd, pcc)
-    texts = [json.loads(t)["measurement"] for t in pcd.stored("test-host").splitlines()]
+    stored = [json.loads(t) for t in pcd.stored("test-host").splitlines()]
+    texts = [m["measurement"] for m in stored if m["subsystem"] == "/proc/stat"]
     assert {int(t.split()[1]) for t in texts} >= set(values), texts
     pcd.stop()
 
