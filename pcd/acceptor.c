@@ -6,7 +6,9 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "pcd/connection.h"
+#include "pcd/lingerer.h"
 #include "pcd/listeners.h"
+#include "pcd/reply.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -40,13 +42,26 @@ static void log_limited(struct log_limit *limit, const char *event, int r)
                   LOG_U64("suppressed", suppressed));
 }
 
+static void refuse(struct acceptor *a, int fd)
+{
+    int dup = -1;
+
+    stats_add(a->conf.stats, STATS_REFUSED, 1);
+    log_limited(&a->refused, "connection_refused", E_FULL);
+    if (!a->conf.tls) {
+        reply_raw(fd, MEDIA_JSON, MHD_HTTP_SERVICE_UNAVAILABLE, "too many connections");
+        /* The request, which nobody reads, is on its way. */
+        dup = lingerer_dup(a->conf.linger, fd);
+    }
+    io_close(&fd);
+    lingerer_start(a->conf.linger, dup);
+}
+
 static void deal_out(struct acceptor *a, int fd, const struct sockaddr *from,
                      socklen_t from_n)
 {
     if (!connections_take_place(a->conf.connections)) {
-        io_close(&fd);
-        stats_add(a->conf.stats, STATS_REFUSED, 1);
-        log_limited(&a->refused, "connection_refused", E_FULL);
+        refuse(a, fd);
         return;
     }
     stats_add(a->conf.stats, STATS_ACCEPTED, 1);

@@ -124,9 +124,13 @@ void reply_raw(int fd, enum media_form form, unsigned code, const char *error)
                        "HTTP/1.1 %u %s\r\n" WIRE_CONNECTION
                        ": close\r\n" WIRE_CONTENT_TYPE ": %s\r\n" WIRE_ACCEPT_POST
                        ": %s\r\n" WIRE_ACCEPT_ENCODING ": %s\r\n" WIRE_CONTENT_LENGTH
-                       ": %zu\r\n\r\n",
+                       ": %zu\r\n",
                        code, MHD_get_reason_phrase_for(code), codec->media_type,
                        media_accept_post(), media_accept_encoding(), body.len);
+    if (r == 0 && code == MHD_HTTP_SERVICE_UNAVAILABLE)
+        r = buf_printf(&head, WIRE_RETRY_AFTER ": %u\r\n", reply_retry_after_s());
+    if (r == 0)
+        r = buf_append(&head, SPAN("\r\n"));
     if (r == 0)
         r = buf_append(&head, buf_span(&body));
     if (r == 0) {

@@ -178,6 +178,8 @@ static int start_all(struct server *s, const char **reterr_what)
     const struct acceptor_conf acceptor = {
         .listeners = &s->listeners,
         .connections = s->connections,
+        .linger = s->linger,
+        .tls = s->tls != NULL,
         .stats = s->service->stats,
         .daemons = s->daemons,
         .n_daemons = s->n_workers,
