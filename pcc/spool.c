@@ -83,7 +83,8 @@ static void reject_file(struct spool *s, uint64_t number)
         log_event(LOG_WARNING, "spool_unwritable", LOG_RESULT("error", r));
 }
 
-/* One file that was found at the start. */
+/* One file that was found at the start. What is wrong with its bodies is found, and told
+ * of, when it is its turn. */
 static int look_at(struct spool *s, uint64_t number)
 {
     struct err_at why = ERR_AT_NOWHERE;
@@ -95,10 +96,6 @@ static int look_at(struct spool *s, uint64_t number)
         return r == -ENOENT ? 0 : r;
     if (r == 0)
         r = spool_file_read_header(buf_span(&s->bytes), &s->file, &why);
-    if (r == 0 && s->file.bytes != size) {
-        why.what = "cut short, or something was put behind it";
-        r = E_TRUNCATED;
-    }
     if (r) {
         tell_damaged(s, number, why.what ? why.what : err_text(r));
         reject_file(s, number);

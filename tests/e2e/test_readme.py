@@ -41,6 +41,17 @@ def test_the_python_example_stores_a_batch():
     send_example("python", ["/usr/bin/python3", "-c"])
 
 
+def test_each_fault_is_shown_by_a_test_that_exists():
+    table = re.search(r"\| fault \|.*\n\| ---.*\n((?:\|.*\n)+)", readme()).group(1)
+    for row in table.splitlines():
+        names = re.findall(r"`((?:tests/)?[a-z_/]+\.(?:py|c))`", row.split("|")[-2])
+        assert names, row
+        for name in names:
+            places = [name] if "/" in name else [f"tests/{d}/{name}"
+                                                 for d in ("unit", "e2e", "fault")]
+            assert any(os.path.exists(os.path.join(SOURCE, p)) for p in places), name
+
+
 def check_options(program, prefix):
     """Every option of --help stands in the README's table with its default, and none
     stands there that doesn't exist."""

@@ -262,7 +262,7 @@ START_TEST(refused_batch_is_kept_wherever_it_is)
     size_t n;
 
     end();
-    conf.spool = when[_i];
+    conf.spool = (int)when[_i];
     begin();
     add(1, 4);
     if (_i == 2) {
