@@ -1,50 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "pcc/backlog.h"
+#include "pcc/backlog_state.h"
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/units.h"
-#include "pcc/catchup.h"
-#include "pcc/encoding.h"
-#include "pcc/halve.h"
-#include "pcc/loss.h"
-#include "pcc/queue.h"
 #include "pcc/recode.h"
-#include "pcc/session.h"
-#include "pcc/spooler.h"
 #include "pcc/trace.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define BODY_MAX (4 * LIMIT_DECODED_BYTES)
 /* A buffer that an unusual batch made larger is given back after it. */
 #define KEEP_MAX (2 * MIB)
-
-/* Where the batch is that was begun last. */
-enum from {
-    FROM_MEMORY,
-    FROM_SPOOL,
-};
-
-struct backlog {
-    struct counters *counters;
-    struct span identifier;
-    bool spool_all; /* PCC_SPOOL=always */
-    struct encoding *encoding;
-    struct session session;
-    struct loss loss;
-    struct queue queue;
-    struct spool *spool; /* or NULL */
-    struct spooler spooler;
-    struct catchup catchup;
-    enum from from;
-    bool probing;       /* nothing got through since the start or a failure */
-    uint64_t begun_ns;  /* boot clock: the batch in flight */
-    struct batch held;  /* the first of the queue, where that has no body */
-    struct buf encoded; /* a new batch */
-    struct buf sending; /* the one in flight, where that is no body of the queue */
-};
 
 int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
                 struct counters *counters, struct spool *spool, struct backlog **ret)
@@ -57,8 +23,8 @@ int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
     b->spool_all = spool && conf->spool == PCC_SPOOL_ALWAYS;
     b->spool = spool;
     b->probing = true;
-    buf_init(&b->encoded, BODY_MAX);
-    buf_init(&b->sending, BODY_MAX);
+    buf_init(&b->encoded, BACKLOG_BODY_MAX);
+    buf_init(&b->sending, BACKLOG_BODY_MAX);
     session_init(&b->session);
     queue_init(&b->queue);
     loss_init(&b->loss, outbox, counters);
@@ -88,10 +54,16 @@ void backlog_free(struct backlog *b)
     free(b);
 }
 
-static void forget(struct buf *buf)
+void backlog_forget(struct buf *buf)
 {
     buf_reset(buf);
     buf_shrink(buf, KEEP_MAX);
+}
+
+void backlog_pop(struct backlog *b)
+{
+    queue_pop(&b->queue);
+    spooler_room(&b->spooler, &b->queue);
 }
 
 /* The batch changes places with the one that was held before; no byte is copied. */
@@ -122,7 +94,7 @@ static int encode_and_push(struct backlog *b, const struct outbox_slot *slot,
         return r;
     item.body = buf_span(&b->encoded);
     r = queue_push(&b->queue, &item);
-    forget(&b->encoded);
+    backlog_forget(&b->encoded);
     return r;
 }
 
@@ -169,7 +141,7 @@ static int secure(struct backlog *b, struct queue_item *item, const struct forms
     }
     if (r == 0)
         r = spooler_put(&b->spooler, b->identifier, &label, body, item);
-    forget(&b->encoded);
+    backlog_forget(&b->encoded);
     return r;
 }
 
@@ -198,7 +170,7 @@ const struct batch *backlog_add(struct backlog *b, struct outbox_slot *slot,
         lose(b, slot, r);
         at = &slot->batch;
     } else if (b->spool_all) {
-        r = secure(b, b->queue.last, &forms); /* if not, it is in memory, as always */
+        (void)secure(b, b->queue.last, &forms); /* if not, it is in memory, as always */
     }
     if (b->spool)
         move_to_spool(b, &forms);
@@ -366,14 +338,7 @@ void backlog_give_back(struct backlog *b)
         spool_in_flight(b->spool, false);
     }
     b->probing = true;
-    forget(&b->sending);
-}
-
-/* The head of the queue leaves it. */
-static void pop(struct backlog *b)
-{
-    queue_pop(&b->queue);
-    spooler_room(&b->spooler, &b->queue);
+    backlog_forget(&b->sending);
 }
 
 void backlog_stored(struct backlog *b, bool replayed, uint64_t now_ns)
@@ -384,131 +349,15 @@ void backlog_stored(struct backlog *b, bool replayed, uint64_t now_ns)
     } else {
         if (b->queue.head->file)
             spool_remove(b->spool, b->queue.head->file);
-        pop(b);
+        backlog_pop(b);
         if (replayed)
             encoding_break_chain(b->encoding);
         if (b->probing)
             catchup_restart(&b->catchup, now_ns);
     }
     b->probing = false;
-    forget(&b->sending);
+    backlog_forget(&b->sending);
     spooler_tell(&b->spooler);
-}
-
-/* What the server refused is kept for a person to look at. */
-static void keep_refused(struct backlog *b, struct queue_item *item)
-{
-    struct label label = item->label;
-    struct span body = buf_span(&item->body);
-    const struct forms as_it_is = {label.form, {MEDIA_MSGPACK, label.form.coding}};
-    int r = 0;
-
-    if (item->file) {
-        spool_set_aside(b->spool, item->file);
-        return;
-    }
-    if (item->held_bytes > 0) {
-        r = encoding_alone(b->encoding, &b->held, &as_it_is, &label, &b->encoded);
-        body = buf_span(&b->encoded);
-    }
-    if (r == 0)
-        spool_keep_rejected(b->spool, b->identifier, &label, body);
-    forget(&b->encoded);
-}
-
-static void reject(struct backlog *b, const struct label *label, const char *why)
-{
-    struct gap_set lost = label->carried;
-
-    gaps_add(&lost, GAP_REJECTED, &label->range);
-    b->counters->rejected += label->range.measurements;
-    b->counters->lost[GAP_REJECTED] += label->range.measurements;
-    log_event(LOG_WARNING, "batch_rejected", LOG_U64("seq", label->seq),
-              LOG_U64("measurements", label->range.measurements), LOG_STR("reason", why));
-    outbox_note_gaps(b->loss.outbox, &lost);
-}
-
-void backlog_reject(struct backlog *b, const char *why)
-{
-    if (b->from == FROM_SPOOL) {
-        reject(b, spool_taken(b->spool).label, why);
-        spool_refused(b->spool);
-    } else {
-        reject(b, &b->queue.head->label, why);
-        if (b->spool)
-            keep_refused(b, b->queue.head);
-        pop(b);
-    }
-    spooler_tell(&b->spooler);
-}
-
-/* Puts two halves into the place of the first batch of the queue. */
-static int put_in_queue(struct backlog *b, const struct half halves[2])
-{
-    const struct queue_batch items[2] = {
-        {.body = buf_span(&halves[0].body), .label = halves[0].label},
-        {.body = buf_span(&halves[1].body), .label = halves[1].label},
-    };
-
-    return queue_split(&b->queue, items);
-}
-
-static int put_in_spool(struct backlog *b, const struct half halves[2])
-{
-    const struct spool_part parts[2] = {
-        {.body = buf_span(&halves[0].body), .label = halves[0].label},
-        {.body = buf_span(&halves[1].body), .label = halves[1].label},
-    };
-
-    return spool_split(b->spool, parts);
-}
-
-static int cut(struct backlog *b, const struct batch *whole, const struct label *label)
-{
-    const struct session before = b->session;
-    struct half halves[2];
-
-    halves_init(halves, BODY_MAX);
-    int r = halve(encoding_recoder(b->encoding), whole, label, &b->session, halves);
-    if (r == 0)
-        r = b->from == FROM_SPOOL ? put_in_spool(b, halves) : put_in_queue(b, halves);
-    if (r == 0)
-        log_event(LOG_INFO, "batch_split", LOG_U64("measurements", whole->n_items),
-                  LOG_U64("first_half", halves[0].label.range.measurements));
-    else
-        b->session = before;
-    halves_done(halves);
-    if (r != E_TOO_LARGE)
-        return r;
-    backlog_reject(b, "a single tick is too large for the server");
-    return 0;
-}
-
-int backlog_split(struct backlog *b)
-{
-    struct queue_item *head = b->from == FROM_MEMORY ? b->queue.head : NULL;
-    CLEANUP(batch_done) struct batch decoded;
-
-    batch_init(&decoded, &batch_limits_default);
-    if (head && head->file) {
-        /* Its file must be cut with it, at once: that is done to what is on disk only. */
-        spool_uncover(b->spool, head->file);
-        pop(b);
-        return 0;
-    }
-    if (head && head->held_bytes > 0)
-        return cut(b, &b->held, &head->label);
-    const struct spool_batch old =
-        head ? (struct spool_batch){&head->label, buf_span(&head->body)}
-             : spool_taken(b->spool);
-    batch_init(&decoded, &batch_limits_default);
-    int r =
-        recode_decode(encoding_recoder(b->encoding), old.body, old.label->form, &decoded);
-    if (r == 0)
-        return cut(b, &decoded, old.label);
-    if (r > 0)
-        backlog_reject(b, err_text(r)); /* a time that the protocol doesn't know */
-    return r > 0 ? 0 : r;
 }
 
 void backlog_trace(struct backlog *b, const struct backlog_post *post)

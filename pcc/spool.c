@@ -28,13 +28,9 @@ struct spool {
     bool in_flight;  /* which is being sent */
     struct buf bytes;
     struct spool_file file;
+    struct spool_file other; /* one that isn't loaded */
     struct buf writing;
 };
-
-static void free_file(struct spool_file **f)
-{
-    free(*f);
-}
 
 static uint64_t blocks_of(uint64_t bytes)
 {
@@ -307,8 +303,8 @@ uint64_t spool_drop_oldest(struct spool *s, struct gap_set *lost)
     /* The header tells of when it was; if it can't be read now, nothing does. */
     CLEANUP(buf_done) struct buf start;
     buf_init(&start, SPOOL_HEADER_MAX);
-    CLEANUP(free_file) struct spool_file *f = calloc(1, sizeof *f);
-    if (f && spool_folder_read_header(s->folder.fd, e->number, &start, &size) == 0 &&
+    struct spool_file *f = &s->other;
+    if (spool_folder_read_header(s->folder.fd, e->number, &start, &size) == 0 &&
         spool_file_read_header(buf_span(&start), f, &why) == 0)
         add_loss(f, e->part, GAP_SPOOL_FULL, lost);
     spool_folder_remove(s->folder.fd, e->number);
@@ -437,9 +433,7 @@ int spool_split(struct spool *s, const struct spool_part halves[2])
     if (left >= SPOOL_PARTS_MAX)
         return E_TOO_LARGE;
     /* What is stored of it stays behind. */
-    CLEANUP(free_file) struct spool_file *next = calloc(1, sizeof *next);
-    if (!next)
-        return -ENOMEM;
+    struct spool_file *next = &s->other;
     next->identifier = f->identifier;
     next->n_parts = left + 1;
     next->parts[0] = halves[0];

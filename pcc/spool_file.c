@@ -225,7 +225,7 @@ static int read_header(struct span start, struct spool_file *ret, struct claim *
 
 int spool_file_read_header(struct span start, struct spool_file *ret, struct err_at *why)
 {
-    struct claim claims[SPOOL_PARTS_MAX];
+    struct claim claims[SPOOL_PARTS_MAX] = {{0}};
     size_t header;
 
     return read_header(start, ret, claims, why, &header);
@@ -233,7 +233,7 @@ int spool_file_read_header(struct span start, struct spool_file *ret, struct err
 
 int spool_file_read(struct span bytes, struct spool_file *ret, struct err_at *why)
 {
-    struct claim claims[SPOOL_PARTS_MAX];
+    struct claim claims[SPOOL_PARTS_MAX] = {{0}};
     struct cursor c;
     size_t header;
     int r = read_header(bytes, ret, claims, why, &header);

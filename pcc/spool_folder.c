@@ -131,34 +131,47 @@ static int by_number(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
+struct numbers {
+    uint64_t *data;
+    size_t n;
+    size_t cap;
+};
+
+static int append(struct numbers *to, uint64_t number)
+{
+    if (to->n == to->cap) {
+        size_t cap = to->cap ? to->cap * 2 : 64;
+        uint64_t *more = reallocarray(to->data, cap, sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        to->data = more;
+        to->cap = cap;
+    }
+    to->data[to->n++] = number;
+    return 0;
+}
+
 int spool_folder_list(int dir_fd, uint64_t **ret, size_t *ret_n)
 {
     CLEANUP(close_dir) DIR *dir = open_dir(dir_fd);
-    uint64_t *numbers = NULL;
-    size_t n = 0;
-    size_t cap = 0;
+    struct numbers found = {NULL, 0, 0};
+    int r = 0;
 
     if (!dir)
         return -errno;
-    for (const struct dirent *e; (e = readdir(dir));) {
+    for (const struct dirent *e; r == 0 && (e = readdir(dir));) {
         uint64_t number;
-        if (!parse_name(e->d_name, &number))
-            continue;
-        if (n == cap) {
-            cap = cap ? cap * 2 : 64;
-            uint64_t *more = reallocarray(numbers, cap, sizeof *more);
-            if (!more) {
-                free(numbers);
-                return -ENOMEM;
-            }
-            numbers = more;
-        }
-        numbers[n++] = number;
+        if (parse_name(e->d_name, &number))
+            r = append(&found, number);
     }
-    if (n > 0)
-        qsort(numbers, n, sizeof *numbers, by_number);
-    *ret = numbers;
-    *ret_n = n;
+    if (r) {
+        free(found.data);
+        return r;
+    }
+    if (found.n > 0)
+        qsort(found.data, found.n, sizeof *found.data, by_number);
+    *ret = found.data;
+    *ret_n = found.n;
     return 0;
 }
 
