@@ -8,6 +8,15 @@
 #define HOW_REPAIRED 1u
 #define HOW_LENGTH 2u
 #define FIXED_BYTES 24u
+#define PART_BYTES 72u
+#define GAP_BYTES 40u
+
+static uint64_t get(const uint8_t *at, unsigned n)
+{
+    struct fuzz_input in = {span_of(at, n)};
+
+    return fuzz_number(&in, n);
+}
 
 static void put(uint8_t *at, uint64_t value, unsigned n)
 {
@@ -19,8 +28,7 @@ static void repair(uint8_t *file, size_t n, unsigned how)
 {
     if (n < FIXED_BYTES)
         return;
-    struct fuzz_input in = {span_of(file + 8, 4)};
-    uint64_t header = fuzz_number(&in, 4);
+    uint64_t header = get(file + 8, 4);
     put(file + 4, SPOOL_MAGIC, 4);
     if (how & HOW_LENGTH)
         put(file + 16, n, 8);
@@ -76,6 +84,22 @@ static void check_parts(const struct spool_file *f, struct span file, bool all)
     FUZZ_CHECK(!all || (end == file.data + file.n && f->bytes == file.n));
 }
 
+/* What a part's bytes say: the last of its numbers, its flag, its body's checksum. */
+static void check_bytes(const struct spool_file *f, struct span file)
+{
+    const uint8_t *at = file.data + FIXED_BYTES;
+
+    for (size_t i = 0; i < f->n_parts; i++) {
+        const struct spool_part *p = &f->parts[i];
+
+        FUZZ_CHECK(get(at + 48, 8) == p->label.range.measurements);
+        FUZZ_CHECK((at[58] & 1) == p->label.is_half);
+        if (p->body.data)
+            FUZZ_CHECK(p->whole == (get(at + 60, 4) == hash_crc32c(0, p->body)));
+        at += PART_BYTES + (size_t)at[59] * GAP_BYTES;
+    }
+}
+
 static void check_same(const struct spool_file *a, const struct spool_file *b)
 {
     FUZZ_CHECK(a->n_parts == b->n_parts && span_equal(a->identifier, b->identifier));
@@ -117,6 +141,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     if (of_header)
         return 0;
     check_parts(&file, bytes, r == 0);
+    check_bytes(&file, bytes);
     check_same(&file, &header);
     if (r == 0)
         check_again(&file);
