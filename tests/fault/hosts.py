@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: MIT
+"""Those who take part in the crash test: agents, each with its tap, and the server. Each
+may be killed, ended, paused and started again, whatever became of it before."""
+
+import json
+import os
+import random
+import signal
+import socket
+from collections import Counter
+
+import faults
+from e2e import PATIENCE, Pcc, Pcd, wait_for
+
+# Two small sources that say something else at each tick, so that no line is there twice by
+# itself: two ticks of a process that was late may have one timestamp.
+SOURCES = "/proc/sys/kernel/random/uuid,/proc/./sys/kernel/random/uuid"
+BATCH = 40
+AGENT = {
+    "FREQUENCY": "10ms",
+    "SUBSYSTEMS": SOURCES,
+    "BATCH_SIZE": BATCH,
+    "SPOOL": "always",
+    "CATCHUP_SHARE": "1",
+    # What doesn't come is soon not waited for any more.
+    "TIMEOUT": f"{2 * PATIENCE:g}s",
+    "CONNECT_TIMEOUT": f"{1 * PATIENCE:g}s",
+}
+# The log rolls and checkpoints come often.
+SERVER = {"LOG_MAX": "64MiB", "CHECKPOINT_INTERVAL": "1s"}
+
+
+class Unexpected(Exception):
+    """Something ended that was not to end, or with a status that it should not have."""
+
+
+def quiet_port():
+    """A free port that no connection is given by itself, so that it is free again and
+    again."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
+class Member:
+    """A program that comes and goes."""
+
+    def __init__(self, name, place):
+        self.name = name
+        self.path = os.path.join(place, name)
+        self.program = None
+        self.ending = False
+        self.logs = []
+
+    def _alive(self):
+        return self.program is not None and not self.ending
+
+    def _over(self):
+        self.logs.append(self.program.log)
+        self.program, self.ending = None, False
+
+    def launch(self):
+        """Return: a Program."""
+        raise NotImplementedError
+
+    def check_end(self, status):
+        """Raises Unexpected where it should not have ended so."""
+        # It may be asked before it can listen.
+        if status != 0 and (status != -signal.SIGTERM or self.program.lines):
+            raise Unexpected(f"{self.name} ended with {status}:\n{self.program.log}")
+
+    def start(self):
+        """Starts it where it isn't running, once the one before has come to its end."""
+        if self.ending:
+            self.end()
+        if self.program is None:
+            self.program = self.launch()
+
+    def kill(self):
+        """Return: was it there to be killed?"""
+        if not self._alive():
+            return False
+        self.program.kill()
+        self._over()
+        return True
+
+    def ask_to_end(self):
+        if not self._alive():
+            return False
+        self.program.process.send_signal(signal.SIGCONT)
+        self.program.process.send_signal(signal.SIGTERM)
+        self.ending = True
+        return True
+
+    def end(self):
+        if self.program is None:
+            return
+        self.ask_to_end()
+        self.check_end(self.program.wait(60))
+        self._over()
+
+    def pause(self):
+        if not self._alive():
+            return False
+        self.program.process.send_signal(signal.SIGSTOP)
+        return True
+
+    def go_on(self):
+        if self.program is not None:
+            self.program.process.send_signal(signal.SIGCONT)
+
+    def abandon(self):
+        """At the end of all: leaves nothing that runs, and writes down what was said."""
+        if self.program is not None:
+            self.program.process.kill()
+            self.program.process.wait()
+            self._over()
+        with open(self.path + ".log", "w") as f:
+            f.write("\n--- next\n".join(self.logs))
+
+
+class Agent(Member):
+    """A pcc with a spool and an identifier of its own. Each life of it has its own tap: the
+    collection, to which a batch comes once it is in the spool."""
+
+    def __init__(self, number, place, relay):
+        super().__init__(f"agent-{number:02}", place)
+        self.relay = relay
+        self.spool = self.path + ".spool"
+        self.lives = 0
+
+    def launch(self):
+        self.lives += 1
+        return Pcc(self.relay, SPOOL_DIR=self.spool, IDENTIFIER=self.name,
+                   COLLECTION=f"{self.path}.tap.{self.lives}", **AGENT)
+
+    def _over(self):
+        log = self.program.log
+        super()._over()
+        for event in ("spool_takes_nothing", "batches_dropped", "spool_file_damaged",
+                      "batch_rejected", "measurements_lost", "collection_unwritable"):
+            if f"event={event}" in log:
+                raise Unexpected(f"{self.name}, life {self.lives}:\n{log}")
+
+    def backlog(self):
+        """Files that are not in the store, for all that is known."""
+        if not os.path.isdir(self.spool):
+            return 0
+        return sum(name.endswith(".batch") for name in os.listdir(self.spool))
+
+    def ends_with_nothing(self):
+        """Ends it, where it has nothing but what is new. Return: has it nothing left? Else
+        another one has started."""
+        if not self.ending and self.backlog() > 2:
+            return False
+        self.end()
+        if self.backlog() == 0:
+            return True
+        self.start()
+        return False
+
+    def noted(self):
+        """The lines of all taps. A kill may have torn the last one of each."""
+        lines = []
+        for life in range(1, self.lives + 1):
+            path = f"{self.path}.tap.{life}"
+            if os.path.exists(path):
+                with open(path, "rb") as f:
+                    lines += f.read().split(b"\n")[:-1]
+        return lines
+
+    def compare(self, stored):
+        """Compares the taps with the store's lines: counts of what is in either, lost,
+        doubled, and stored without having been noted, which a kill explains."""
+        noted, count = Counter(self.noted()), Counter(stored)
+        lost = noted - count
+        doubled = {line for line, n in count.items() if n > 1}
+        unnoted = set(count) - set(noted)
+        for what, lines in (("lost", lost), ("doubled", doubled)):
+            for line in sorted(lines, key=when)[:3]:
+                print(f"{self.name}: {what}: {line}", flush=True)
+        return {"noted": len(noted), "stored": len(stored), "lost": len(lost),
+                "doubled": len(doubled), "unnoted": len(unnoted)}
+
+
+def when(line):
+    m = json.loads(line)
+    return m["timestamp"], m.get("nanoseconds", 0), m["subsystem"]
+
+
+class Server(Member):
+    """The pcd, behind whose back its disk does what it wants."""
+
+    def __init__(self, place):
+        super().__init__("pcd", place)
+        self.home = self.path
+        os.mkdir(self.home)
+        self.port = quiet_port()
+        self.shim = faults.Shim(self.home)
+        self.rules = ()
+        self.may_die = False  # its disk gave it a reason, in this life
+        self.deaths = 0
+
+    def launch(self):
+        self.may_die = bool(self.rules)
+        return Pcd(home=self.home, port=self.port, wait=False,
+                   environment=self.shim.environment, **SERVER)
+
+    def check_end(self, status):
+        if not self.may_die:
+            super().check_end(status)
+
+    def revive(self):
+        """Starts it again where it ended by itself, as a service manager does."""
+        if not self._alive() or self.program.process.poll() is None:
+            return
+        if not self.may_die:
+            raise Unexpected(f"pcd has ended:\n{self.program.log}")
+        self.deaths += 1
+        self.program.wait()
+        self._over()
+        self.start()
+
+    def kill(self):
+        self.revive()
+        return super().kill()
+
+    def disk_suffers(self, rules):
+        self.rules = rules
+        self.may_die = True
+        self.shim.rules(*rules)
+
+    def disk_is_well(self, rules):
+        """What began later takes the place of what was before it, and goes on."""
+        if self.rules == rules:
+            self.rules = ()
+            self.shim.rules()
+
+    def wait_ready(self):
+        """Waits until it listens; it may have to be started anew for that."""
+        def listens():
+            self.revive()
+            return "event=listening" in self.program.log
+        wait_for("pcd to listen", listens, 60)
+
+    def stored(self, identifier):
+        """All lines of an agent in the store, once pcd has ended."""
+        base = os.path.join(self.home, "data", identifier)
+        lines = []
+        for name in sorted(os.listdir(base)) if os.path.isdir(base) else ():
+            with open(os.path.join(base, name), "rb") as f:
+                text = f.read()
+            if text and not text.endswith(b"\n"):
+                raise Unexpected(f"{name} of {identifier} ends in half a line")
+            lines += text.splitlines()
+        return lines
