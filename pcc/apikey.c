@@ -3,7 +3,7 @@
 
 #include "common/buf.h"
 #include "common/io.h"
-#include "proto/wire.h"
+#include "proto/keyfile.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static int take_first_line(struct span text, char ret_key[APIKEY_MAX + 1])
     if (n > 0 && text.data[n - 1] == '\r')
         n--;
     struct span key = span_trim(span_of(text.data, n));
-    if (span_starts_with(key, SPAN(WIRE_DIGEST)))
+    if (span_starts_with(key, SPAN(KEYFILE_DIGEST)))
         return E_UNSUPPORTED;
     int r = apikey_check(key);
     if (r)

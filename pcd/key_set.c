@@ -3,8 +3,8 @@
 
 #include "common/buf.h"
 #include "pcd/glob.h"
+#include "proto/keyfile.h"
 #include "proto/limits.h"
-#include "proto/wire.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -66,13 +66,13 @@ static int hex_digit(uint8_t b)
 static const char *parse_digest(struct span hex, struct key_digest *ret)
 {
     if (hex.n != (size_t)2 * KEY_DIGEST_BYTES)
-        return WIRE_DIGEST " takes 64 hexadecimal digits";
+        return KEYFILE_DIGEST " takes 64 hexadecimal digits";
     for (size_t i = 0; i < KEY_DIGEST_BYTES; i++) {
         int high = hex_digit(hex.data[2 * i]);
         int low = hex_digit(hex.data[2 * i + 1]);
 
         if (high < 0 || low < 0)
-            return WIRE_DIGEST " takes hexadecimal digits only";
+            return KEYFILE_DIGEST " takes hexadecimal digits only";
         ret->bytes[i] = (uint8_t)(high << 4 | low);
     }
     return NULL;
@@ -92,7 +92,7 @@ static const char *check_key(struct span key)
 static int parse_key(struct span word, struct key_digest *ret, bool *ret_weak,
                      const char **reterr_what)
 {
-    struct span prefix = SPAN(WIRE_DIGEST);
+    struct span prefix = SPAN(KEYFILE_DIGEST);
 
     *ret_weak = false;
     if (word.n >= prefix.n && span_equal_nocase(span_of(word.data, prefix.n), prefix)) {

@@ -5,7 +5,7 @@
 #include "common/clock.h"
 #include "pcd/glob.h"
 #include "pcd/key_set.h"
-#include "proto/wire.h"
+#include "proto/keyfile.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -40,7 +40,7 @@ static int append_stored(struct buf *to, const char *key, char *const *patterns)
     int r = key_digest(span_of_str(key), &digest);
 
     if (r == 0)
-        r = buf_append(to, SPAN(WIRE_DIGEST));
+        r = buf_append(to, SPAN(KEYFILE_DIGEST));
     for (size_t i = 0; i < KEY_DIGEST_BYTES && r == 0; i++)
         r = buf_printf(to, "%02x", digest.bytes[i]);
     for (size_t i = 0; patterns[i] && r == 0; i++)

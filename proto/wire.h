@@ -47,9 +47,6 @@
 #define WIRE_CODING_GZIP "gzip"
 #define WIRE_CODING_DEFLATE "deflate"
 
-/* Before the digest (SHA-256, hexadecimal) that a server may keep of a key. */
-#define WIRE_DIGEST "sha256:"
-
 /* Other names of the same that are taken, never written. */
 #define WIRE_TYPE_TEXT_JSON "text/json"
 #define WIRE_TYPE_X_MSGPACK "application/x-msgpack"

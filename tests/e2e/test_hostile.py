@@ -9,6 +9,7 @@ import os
 import random
 import re
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -320,7 +321,11 @@ def test_pipelined_requests_are_answered_in_order():
 def test_over_tls_too():
     authority = Authority()
     certificate, key = authority.issue("server")
-    with under_attack({"gone": LINE * 10}, authority.client(), GATHER="50ms",
+    client = authority.client()
+    # A client of 1.3 that goes has not read its tickets, so its kernel resets the connection
+    # and what it sent last may never be seen.
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with under_attack({"gone": LINE * 10}, client, GATHER="50ms",
                       IDLE_TIMEOUT="3s", TLS_CERT=certificate, TLS_KEY=key) as pcd:
         plain = [socket.create_connection((pcd.host, pcd.port)) for _ in range(40)]
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"

@@ -2,7 +2,7 @@
 #include "common/measurement.h"
 #include "pcd/glob.h"
 #include "pcd/key_set.h"
-#include "proto/wire.h"
+#include "proto/keyfile.h"
 #include "tests/fuzz/fuzz.h"
 
 /* input = n:u8 identifier[n] text: a file of keys, and who may write as that identifier.
@@ -66,7 +66,7 @@ static bool fits(struct span pattern, struct span text)
 
 static bool is_digest(struct span word)
 {
-    struct span prefix = SPAN(WIRE_DIGEST);
+    struct span prefix = SPAN(KEYFILE_DIGEST);
 
     return word.n >= prefix.n && span_equal_nocase(span_of(word.data, prefix.n), prefix);
 }
