@@ -197,6 +197,7 @@ void tls_free(struct tls *t)
 }
 
 /* What libmicrohttpd's own credentials say: a session that has only those gets none. */
+/* NOLINTNEXTLINE(readability-function-size): GnuTLS's eight parameters. */
 static int no_certificate(gnutls_session_t session,
                           const struct gnutls_cert_retr_st *info, gnutls_pcert_st **certs,
                           unsigned *n_certs, gnutls_ocsp_data_st **ocsp, unsigned *n_ocsp,
