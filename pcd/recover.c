@@ -295,6 +295,13 @@ static int apply_one(struct recover *v, struct logs *logs, size_t i,
     res = log_reader_open(v->log_fd, (struct log_position){logs->numbers[i], offset}, &r);
     if (res)
         return res;
+    /* What a process that was killed has written may be in memory only. A power cut must
+     * not leave in a day file what no log and no key knows: it would be stored twice. */
+    if (fdatasync(r.fd) != 0) {
+        res = -errno;
+        log_reader_done(&r);
+        return res;
+    }
     if (acknowledged && length < r.end)
         r.end = length;
     if (acknowledged && length > r.end && length > offset) {
@@ -337,29 +344,11 @@ static void delete_logs(const struct recover *v, const struct logs *logs)
     }
 }
 
-static int sync_log(const struct recover *v, uint64_t number)
+/* What could not be filed stays in the log, for the filer. */
+static int leave_to_filer(const struct recover *v, struct recover_end *ret)
 {
-    char name[LOG_NAME_BYTES];
-    CLEANUP(io_close) int fd = -1;
+    int r = io_sync_dir(v->log_fd);
 
-    log_name(number, name);
-    fd = openat(v->log_fd, name, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && fdatasync(fd) == 0 ? 0 : -errno;
-}
-
-/* What could not be filed stays in the log, for the filer. What was read there came out
- * of memory, perhaps: only a sync makes it durable. */
-static int leave_to_filer(const struct recover *v, const struct logs *logs,
-                          struct recover_end *ret)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < logs->n && r == 0; i++) {
-        if (logs->numbers[i] >= ret->checkpoint.number)
-            r = sync_log(v, logs->numbers[i]);
-    }
-    if (r == 0)
-        r = io_sync_dir(v->log_fd);
     ret->before = ret->read = v->read;
     ret->log_bytes = v->found.bytes;
     ret->behind_bytes = dayfiles_behind(v->files) ? v->line_bytes : 0;
@@ -393,7 +382,7 @@ static int settle(struct recover *v, const struct logs *logs, struct recover_end
         LOG_ERROR, "recovery_unfinished", LOG_RESULT("error", r),
         LOG_STR("next", is_damaged ? "start pcd again" : "tried again each second"));
     /* The filer can't pass by what is damaged. */
-    return is_damaged ? r : leave_to_filer(v, logs, ret);
+    return is_damaged ? r : leave_to_filer(v, ret);
 }
 
 int recover_run(const struct recover_conf *conf, struct recover_end *ret_end,
