@@ -135,7 +135,7 @@ END_TEST
 
 START_TEST(values_stay_in_their_line_and_under_a_limit)
 {
-    char long_text[STATUS_MAX];
+    static char long_text[STATUS_MAX];
 
     memset(long_text, 'x', sizeof long_text - 1);
     long_text[sizeof long_text - 1] = '\0';
