@@ -385,3 +385,18 @@ void opt_done(struct opt_state *state)
     buf_done(&state->warnings);
     *state = (struct opt_state){0};
 }
+
+bool opt_take_flag(char *argv[], const char *flag)
+{
+    bool found = false;
+    char **to = argv;
+
+    for (char **at = argv; *at; at++) {
+        if (strcmp(*at, flag) == 0)
+            found = true;
+        else
+            *to++ = *at;
+    }
+    *to = NULL;
+    return found;
+}

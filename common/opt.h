@@ -84,6 +84,10 @@ PC_MUST_CHECK int opt_load(const struct opt_program *program, char *const argv[]
                            enum opt_action *ret);
 void opt_done(struct opt_state *state);
 
+/* Takes a flag that is no option, such as a command's own, out of @argv, which ends in
+ * NULL. Return: was it there? */
+bool opt_take_flag(char *argv[], const char *flag);
+
 /* Prints the help text. */
 void opt_help(const struct opt_program *program, FILE *to);
 

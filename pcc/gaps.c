@@ -47,18 +47,13 @@ struct gap_note gaps_of_batch(const struct batch *b)
     };
 }
 
-static bool note_empty(const struct gap_note *note)
-{
-    return note->ticks == 0 && note->measurements == 0;
-}
-
 void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note)
 {
     struct gap_note *to = &set->notes[id];
 
-    if (note_empty(note))
+    if (gap_note_is_empty(note))
         return;
-    if (note_empty(to)) {
+    if (gap_note_is_empty(to)) {
         *to = *note;
         return;
     }
@@ -80,7 +75,7 @@ void gaps_shift(struct gap_set *set, uint64_t end_ns, uint64_t delta_ns)
 {
     for (size_t id = 0; id < GAP_IDS; id++) {
         struct gap_note *note = &set->notes[id];
-        if (note_empty(note))
+        if (gap_note_is_empty(note))
             continue;
         if (note->from_ns < end_ns)
             note->from_ns += delta_ns;
@@ -95,7 +90,7 @@ uint64_t gaps_first_ns(const struct gap_set *set)
 
     for (size_t id = 0; id < GAP_IDS; id++) {
         const struct gap_note *note = &set->notes[id];
-        if (!note_empty(note) && (first_ns == 0 || note->from_ns < first_ns))
+        if (!gap_note_is_empty(note) && (first_ns == 0 || note->from_ns < first_ns))
             first_ns = note->from_ns;
     }
     return first_ns;
@@ -104,7 +99,7 @@ uint64_t gaps_first_ns(const struct gap_set *set)
 bool gaps_empty(const struct gap_set *set)
 {
     for (int id = 0; id < GAP_IDS; id++) {
-        if (!note_empty(&set->notes[id]))
+        if (!gap_note_is_empty(&set->notes[id]))
             return false;
     }
     return true;
@@ -137,7 +132,7 @@ void gaps_emit(struct gap_set *pending, struct gap_set *carried, struct batch *b
 {
     for (int id = 0; id < GAP_IDS; id++) {
         struct gap_note *note = &pending->notes[id];
-        if (note_empty(note) || emit(note, (enum gap_id)id, b, time_ns))
+        if (gap_note_is_empty(note) || emit(note, (enum gap_id)id, b, time_ns))
             continue;
         gaps_add(carried, (enum gap_id)id, note);
         *note = (struct gap_note){0};

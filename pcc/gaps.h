@@ -36,6 +36,11 @@ struct gap_note {
     uint64_t measurements;
 };
 
+static inline bool gap_note_is_empty(const struct gap_note *note)
+{
+    return note->ticks == 0 && note->measurements == 0;
+}
+
 /* Zeroed is empty. */
 struct gap_set {
     struct gap_note notes[GAP_IDS];

@@ -21,17 +21,12 @@ static_assert(FIXED_BYTES + SPOOL_PARTS_MAX * (PART_BYTES + GAP_IDS * GAP_BYTES)
                   SPOOL_HEADER_MAX,
               "the largest header");
 
-static bool note_empty(const struct gap_note *note)
-{
-    return note->ticks == 0 && note->measurements == 0;
-}
-
 static size_t count_gaps(const struct gap_set *set)
 {
     size_t n = 0;
 
     for (size_t id = 0; id < GAP_IDS; id++)
-        n += !note_empty(&set->notes[id]);
+        n += !gap_note_is_empty(&set->notes[id]);
     return n;
 }
 
@@ -75,7 +70,7 @@ static void put_part(struct buf *to, const struct spool_part *part)
     put(to, hash_crc32c(0, part->body), 4);
     put(to, part->body.n, 8);
     for (uint64_t id = 0; id < GAP_IDS; id++) {
-        if (note_empty(&label->carried.notes[id]))
+        if (gap_note_is_empty(&label->carried.notes[id]))
             continue;
         put(to, id, 8);
         put_note(to, &label->carried.notes[id]);

@@ -176,22 +176,6 @@ static int open_spool(const struct pcc_conf *conf, struct spool_folder *ret,
     return fail("can't read", *ret_path, err_text(r));
 }
 
-/* Takes the flag, which is no option, out of @argv. */
-static bool take_flag(char *argv[], const char *flag)
-{
-    bool found = false;
-    char **to = argv;
-
-    for (char **at = argv; *at; at++) {
-        if (strcmp(*at, flag) == 0)
-            found = true;
-        else
-            *to++ = *at;
-    }
-    *to = NULL;
-    return found;
-}
-
 static int run(const char *verb, const struct pcc_conf *conf, bool refused)
 {
     struct spool_folder folder = {-1, -1, -1};
@@ -225,7 +209,7 @@ static int with_options(char *argv[], char *const envp[],
     struct opt_state state = {0};
     enum opt_action action = OPT_RUN;
     char error[512] = "";
-    bool refused = strcmp(argv[0], "repair") == 0 && take_flag(argv, "--refused");
+    bool refused = strcmp(argv[0], "repair") == 0 && opt_take_flag(argv, "--refused");
     int status;
 
     int r = opt_load(&table, argv, envp, &conf, &state, &action);

@@ -21,22 +21,6 @@ static const char help[] =
     "with 0 if it is well, 1 if it fails to deliver or takes no ticks, 3 if none "
     "answers.\n";
 
-/* Takes the flag, which is no option, out of @argv. */
-static bool take_flag(char *argv[], const char *flag)
-{
-    bool found = false;
-    char **to = argv;
-
-    for (char **at = argv; *at; at++) {
-        if (strcmp(*at, flag) == 0)
-            found = true;
-        else
-            *to++ = *at;
-    }
-    *to = NULL;
-    return found;
-}
-
 static int print(struct span text, bool json)
 {
     CLEANUP(buf_done) struct buf out;
@@ -72,7 +56,7 @@ int status_show(char *argv[], char *const envp[])
     struct opt_state state = {0};
     static struct pcc_conf conf;
     enum opt_action action = OPT_RUN;
-    bool json = take_flag(argv, "--json");
+    bool json = opt_take_flag(argv, "--json");
     int status = EXIT_USAGE;
 
     int r = opt_load(&table, argv, envp, &conf, &state, &action);

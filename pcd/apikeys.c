@@ -10,27 +10,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-/* Is it the same file, with nothing written to it since, and no right to it changed? */
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
-}
-
-/* What stands at the path; zeroed where that can't be seen. */
-static struct stat look(const struct apikeys *k)
-{
-    struct stat st;
-
-    return stat(k->path, &st) == 0 ? st : (struct stat){0};
-}
 
 /* Reads a file whole, in one piece: a buffer that grows leaves copies behind. Return: as
  * apikeys_read(), *ret_st is set where there is a file. */
@@ -84,7 +65,8 @@ static bool is_exposed(const struct stat *st)
     return (st->st_mode & (S_IROTH | S_IWOTH | S_IWGRP | mine)) != 0;
 }
 
-static void report(const struct apikeys *k, const struct key_lines *lines)
+static void report(const struct apikeys *k, const struct key_lines *lines,
+                   const struct stat *st)
 {
     char mode[8];
 
@@ -93,9 +75,9 @@ static void report(const struct apikeys *k, const struct key_lines *lines)
     if (lines->n_weak > 0)
         log_event(LOG_WARNING, "keys_weak", LOG_U64("keys", lines->n_weak),
                   LOG_STR("reason", "shorter than 16 characters"));
-    if (!is_exposed(&k->used))
+    if (!is_exposed(st))
         return;
-    (void)snprintf(mode, sizeof mode, "%04o", (unsigned)k->used.st_mode & 07777u);
+    (void)snprintf(mode, sizeof mode, "%04o", (unsigned)st->st_mode & 07777u);
     log_event(LOG_WARNING, "keys_exposed", LOG_STR("file", k->path),
               LOG_STR("mode", mode),
               LOG_STR("reason", "others may read or write it; chmod 600"));
@@ -105,20 +87,20 @@ int apikeys_read(struct apikeys *k, char *reterr_text, size_t size)
 {
     CLEANUP(buf_done) struct buf text;
     struct key_lines lines = {0};
+    struct stat st = {0};
 
-    /* Where it can't be opened, or not yet be read whole, this is what was tried. */
-    k->used = look(k);
+    k->watch.path = k->path;
+    watch_take(&k->watch);
     buf_init(&text, APIKEYS_MAX + 1);
-    int r = read_at(k->path, &text, &k->used);
+    int r = read_at(k->path, &text, &st);
     if (r == 0)
         r = auth_take(k->auth, buf_span(&text), &lines);
     if (text.data)
         explicit_bzero(text.data, text.cap);
-    k->seen = k->used;
     if (r)
         explain(r, &lines, reterr_text, size);
     else
-        report(k, &lines);
+        report(k, &lines, &st);
     return r;
 }
 
@@ -133,10 +115,6 @@ void apikeys_reload(struct apikeys *k)
 
 void apikeys_look(struct apikeys *k)
 {
-    struct stat now = look(k);
-    bool rests = is_same(&now, &k->seen);
-
-    k->seen = now;
-    if (rests && !is_same(&now, &k->used))
+    if (watch_look(&k->watch) == WATCH_CHANGED)
         apikeys_reload(k);
 }

@@ -14,17 +14,15 @@
  */
 
 #include "pcd/auth.h"
-
-#include <sys/stat.h>
+#include "pcd/watch.h"
 
 /* Bytes of such a file. */
 #define APIKEYS_MAX (16 * MIB)
 
 struct apikeys {
-    struct auth *auth; /* borrowed */
-    const char *path;  /* borrowed */
-    struct stat used;  /* the file that was read last, whatever came of it; */
-    struct stat seen;  /* and the one that was there at the last look; zeroed: none */
+    struct auth *auth;  /* borrowed */
+    const char *path;   /* borrowed */
+    struct watch watch; /* the file that was read last, whatever came of it */
 };
 
 /**
