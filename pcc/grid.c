@@ -41,13 +41,14 @@ uint64_t grid_arrive(struct grid *g, uint64_t boot_ns)
     return come - due;
 }
 
-bool grid_realign(struct grid *g, uint64_t wall_ns)
+bool grid_realign(struct grid *g, uint64_t now_ns, uint64_t due_ns)
 {
-    uint64_t fraction = wall_ns % SEC;
+    uint64_t fraction = due_ns % SEC;
+    uint64_t second = due_ns / SEC == now_ns / SEC ? due_ns / SEC + 1 : due_ns / SEC;
 
     if (g->interval_ns % SEC != 0 || (fraction >= PHASE_MIN && fraction <= PHASE_MAX))
         return false;
-    g->origin_ns += (SEC + g->phase_ns - fraction) % SEC;
+    g->origin_ns += second * SEC + g->phase_ns - due_ns; /* may be less than before */
     return true;
 }
 

@@ -40,12 +40,14 @@ uint64_t grid_arrive(struct grid *g, uint64_t boot_ns);
 
 /**
  * grid_realign() - move the grid by less than a second after the wall clock was stepped
- * @wall_ns: what the wall clock will say at the point that is due
+ * @now_ns: what the wall clock says now, when a tick is taken
+ * @due_ns: what it will say at the point that is due next
  *
  * Does nothing unless the interval is whole seconds and that point has come too close to
- * a full second; then points get their old phase back. Return: was it moved?
+ * a full second; then points get their old phase back. The point stays in its second, so
+ * that none is left out, unless the tick of now has that already. Return: was it moved?
  */
-bool grid_realign(struct grid *g, uint64_t wall_ns);
+bool grid_realign(struct grid *g, uint64_t now_ns, uint64_t due_ns);
 
 /* When a tick was taken, on the boot clock, for a tick whose date will be known later.
  * Where the interval is whole seconds all of a grid's lie equally far behind a full one,

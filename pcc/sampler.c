@@ -171,7 +171,8 @@ static void *sampler_run(void *arg)
         if (missed > 0)
             note_missed(s, GAP_MISSED, missed, due_time_ns);
         /* The clock may have been stepped: the next point, on it, as of now. */
-        (void)grid_realign(&s->grid, now.time_ns + (grid_due(&s->grid) - now.boot_ns));
+        (void)grid_realign(&s->grid, now.time_ns,
+                           now.time_ns + (grid_due(&s->grid) - now.boot_ns));
         if (outbox_held(s->outbox))
             note_missed(s, GAP_HELD, 1, now.time_ns);
         else

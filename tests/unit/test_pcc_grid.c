@@ -87,15 +87,36 @@ START_TEST(stepped_clock_moves_the_grid_back_into_its_second)
     grid_init(&g, SEC, BOOT, WALL, 12345);
     uint64_t due_ns = grid_due(&g);
     uint64_t wall_ns = WALL + (due_ns - BOOT);
-    ck_assert(!grid_realign(&g, wall_ns));
+    ck_assert(!grid_realign(&g, WALL, wall_ns));
     ck_assert_uint_eq(grid_due(&g), due_ns);
 
     /* The wall clock was set so that the point would come at 0.99 of a second. */
-    ck_assert(grid_realign(&g, WALL + 990 * MSEC));
-    uint64_t moved_ns = grid_due(&g) - due_ns;
-    ck_assert_uint_lt(moved_ns, SEC);
-    ck_assert_uint_eq((WALL + 990 * MSEC + moved_ns) % SEC, g.phase_ns);
-    ck_assert(!grid_realign(&g, WALL + 990 * MSEC + moved_ns));
+    wall_ns = WALL + 990 * MSEC;
+    ck_assert(grid_realign(&g, wall_ns - SEC, wall_ns));
+    wall_ns += grid_due(&g) - due_ns; /* it may have moved back */
+    ck_assert_uint_eq(wall_ns, WALL + g.phase_ns);
+    ck_assert(!grid_realign(&g, wall_ns - SEC, wall_ns));
+}
+END_TEST
+
+/* At any phase, wherever a step of the clock puts the next point, and with the tick
+ * before that as late as phases leave room for: their seconds are neighbours. */
+START_TEST(no_second_is_left_out_or_there_twice_after_a_step)
+{
+    for (uint64_t random = 0; random < 700; random += 7) {
+        for (uint64_t fraction = 0; fraction < SEC; fraction += 10 * MSEC) {
+            for (uint64_t late = 0; late < 100 * MSEC; late += 20 * MSEC) {
+                struct grid g;
+                grid_init(&g, SEC, BOOT, WALL, random * MSEC);
+                const uint64_t before_ns = grid_due(&g);
+                const uint64_t due_ns = WALL + 5 * SEC + fraction;
+                const uint64_t now_ns = due_ns - SEC + late;
+                (void)grid_realign(&g, now_ns, due_ns);
+                uint64_t next_ns = due_ns + (grid_due(&g) - before_ns);
+                ck_assert_uint_eq(next_ns / SEC, now_ns / SEC + 1);
+            }
+        }
+    }
 }
 END_TEST
 
@@ -104,7 +125,7 @@ START_TEST(fractions_of_a_second_have_no_phase_to_keep)
     struct grid g;
 
     grid_init(&g, 100 * MSEC, BOOT, WALL, 5);
-    ck_assert(!grid_realign(&g, WALL));
+    ck_assert(!grid_realign(&g, WALL - 100 * MSEC, WALL));
 }
 END_TEST
 
@@ -154,6 +175,7 @@ int main(void)
     tcase_add_test(c, late_tick_keeps_the_grid);
     tcase_add_test(c, missed_points_are_counted_and_not_caught_up);
     tcase_add_test(c, stepped_clock_moves_the_grid_back_into_its_second);
+    tcase_add_test(c, no_second_is_left_out_or_there_twice_after_a_step);
     tcase_add_test(c, fractions_of_a_second_have_no_phase_to_keep);
     tcase_add_test(c, timestamps_are_as_fine_as_the_interval);
     tcase_add_loop_test(c, batch_is_sealed_by_count_bytes_or_age, 0, (int)N_OF(seals));
