@@ -145,14 +145,15 @@ static int secure(struct backlog *b, struct queue_item *item, const struct forms
     return r;
 }
 
-/* Moves the oldest to the spool until memory keeps no more than its share. */
+/* Moves the oldest to the spool until memory keeps no more than its share. One that is in
+ * flight stays, but has its file before those behind it, so that files are in order. */
 static void move_to_spool(struct backlog *b, const struct forms *forms)
 {
     struct queue_item *oldest;
 
     while (b->queue.bytes > b->spooler.keep_bytes &&
            (oldest = queue_oldest_idle(&b->queue))) {
-        if (secure(b, oldest, forms))
+        if (secure(b, b->queue.head, forms) || secure(b, oldest, forms))
             return;
         spool_uncover(b->spool, oldest->file);
         queue_drop(&b->queue, oldest);

@@ -43,10 +43,23 @@ int spool_index_reserve(struct spool_index *x)
     return 0;
 }
 
+/* Return: are its SEQs above those that its session has here? They aren't where a batch
+ * had to wait for its file longer than the next one. */
+static bool is_in_order(const struct spool_index *x, const struct spool_entry *e)
+{
+    for (size_t i = x->n; i-- > 0;) {
+        const struct spool_entry *before = entries(x) + i;
+        if (before->session == e->session)
+            return e->seq > before->seq;
+    }
+    return true;
+}
+
 void spool_index_add(struct spool_index *x, const struct spool_entry *e)
 {
     assert(x->n == 0 || e->number > end(x)[-1].number);
     assert(x->first + x->n < x->cap);
+    x->unordered |= !is_in_order(x, e);
     x->entries[x->first + x->n++] = *e;
     x->blocks += e->blocks;
 }
@@ -85,8 +98,10 @@ void spool_index_remove(struct spool_index *x, struct spool_entry *e)
     else
         memmove(e, e + 1, (size_t)(end(x) - e - 1) * sizeof *e);
     x->n--;
-    if (x->n == 0)
+    if (x->n == 0) {
         x->first = 0;
+        x->unordered = false;
+    }
 }
 
 static struct spool_entry *uncovered(const struct spool_index *x,
@@ -123,7 +138,7 @@ uint64_t spool_index_floor(const struct spool_index *x, uint64_t session)
 {
     uint64_t floor = UINT64_MAX;
 
-    /* Behind a file whose SEQs are those of its place, a session's only grow. */
+    /* As a rule a session's SEQs only grow behind a file whose are those of its place. */
     for (const struct spool_entry *e = entries(x); e < end(x); e++) {
         if (e->seq == 0)
             return 1; /* nothing is promised */
@@ -131,7 +146,7 @@ uint64_t spool_index_floor(const struct spool_index *x, uint64_t session)
             continue;
         if (e->seq < floor)
             floor = e->seq;
-        if (!e->has_halves)
+        if (!e->has_halves && !x->unordered)
             break;
     }
     return floor;

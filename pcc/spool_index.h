@@ -28,6 +28,7 @@ struct spool_index {
     size_t n; /* from first on */
     size_t cap;
     uint64_t blocks; /* of all */
+    bool unordered;  /* a session's SEQs may come in any order */
 };
 
 /* A zeroed one is empty. */

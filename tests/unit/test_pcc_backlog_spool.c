@@ -138,6 +138,22 @@ START_TEST(fresh_go_first_then_old_ones_with_their_share_of_the_time)
 }
 END_TEST
 
+/* A request that hangs: what is behind it moves to disk, but not before it. */
+START_TEST(one_in_flight_keeps_its_place_before_those_that_move_to_disk)
+{
+    add(1, 1);
+    assert_next(0, 1, 1);
+    for (uint64_t t = 2; on_disk().uncovered < 2; t++)
+        add(t, 1);
+    backlog_give_back(backlog);
+    for (uint64_t t = 100; on_disk().uncovered < 4; t++)
+        add(t, 1);
+    assert_next(0, 5, 1);
+    backlog_stored(backlog, false, 1 * SEC);
+    assert_next(1 * SEC, 1, 1);
+}
+END_TEST
+
 START_TEST(old_ones_alone_keep_to_their_share)
 {
     add(1, 1);
@@ -352,6 +368,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, memory_keeps_the_fresh_half);
     tcase_add_test(c, fresh_go_first_then_old_ones_with_their_share_of_the_time);
+    tcase_add_test(c, one_in_flight_keeps_its_place_before_those_that_move_to_disk);
     tcase_add_test(c, old_ones_alone_keep_to_their_share);
     tcase_add_test(c, all_that_is_secured_at_the_end_is_there_after_a_restart);
     tcase_add_test(c, batches_of_an_older_session_have_the_floor_of_that);

@@ -248,6 +248,29 @@ START_TEST(floor_is_the_lowest_number_of_the_session_that_is_still_here)
 }
 END_TEST
 
+/* One that waited for room while the next one found some has a later file. */
+START_TEST(floor_of_files_that_are_not_in_order_is_the_lowest_of_all)
+{
+    (void)put(SESSION, 5, false);
+    (void)put(OTHER, 1, false);
+    (void)put(SESSION, 4, false);
+    (void)put(SESSION, 6, false);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_uint_eq(spool_floor(spool, SESSION), 4);
+        ck_assert_uint_eq(spool_floor(spool, OTHER), 1);
+        open_spool();
+    }
+    assert_next(SESSION, 5);
+    spool_stored(spool);
+    ck_assert_uint_eq(spool_floor(spool, SESSION), 4);
+    assert_next(OTHER, 1);
+    spool_stored(spool);
+    assert_next(SESSION, 4);
+    spool_stored(spool);
+    ck_assert_uint_eq(spool_floor(spool, SESSION), 6);
+}
+END_TEST
+
 /* Cuts the one taken in two with these SEQs of a session. */
 static int split(uint64_t session, uint64_t first, uint64_t second)
 {
@@ -615,6 +638,7 @@ int main(void)
     tcase_add_test(c, covered_batch_is_not_taken_before_it_is_uncovered);
     tcase_add_test(c, covered_batch_is_there_after_a_kill);
     tcase_add_test(c, floor_is_the_lowest_number_of_the_session_that_is_still_here);
+    tcase_add_test(c, floor_of_files_that_are_not_in_order_is_the_lowest_of_all);
     tcase_add_test(c, halves_take_the_place_of_the_whole_and_count_for_the_floor);
     tcase_add_test(c, halves_after_a_restart_begin_with_the_first);
     tcase_add_test(c, file_of_two_sessions_promises_no_floor);
