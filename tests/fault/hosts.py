@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections import Counter
 
 import faults
@@ -16,11 +17,11 @@ from e2e import PATIENCE, Pcc, Pcd, wait_for
 # itself: two ticks of a process that was late may have one timestamp.
 SOURCES = "/proc/sys/kernel/random/uuid,/proc/./sys/kernel/random/uuid"
 BATCH = 40
+INTERVAL_S = 0.01
 AGENT = {
     "FREQUENCY": "10ms",
     "SUBSYSTEMS": SOURCES,
     "BATCH_SIZE": BATCH,
-    "SPOOL": "always",
     "CATCHUP_SHARE": "1",
     # What doesn't come is soon not waited for any more.
     "TIMEOUT": f"{2 * PATIENCE:g}s",
@@ -128,6 +129,10 @@ class Agent(Member):
     """A pcc with a spool and an identifier of its own. Each life of it has its own tap: the
     collection, to which a batch comes once it is in the spool."""
 
+    options = {"SPOOL": "always"}
+    # What compare() counts, and must not find.
+    wrongs = ("lost", "doubled")
+
     def __init__(self, number, place, relay):
         super().__init__(f"agent-{number:02}", place)
         self.relay = relay
@@ -137,7 +142,7 @@ class Agent(Member):
     def launch(self):
         self.lives += 1
         return Pcc(self.relay, SPOOL_DIR=self.spool, IDENTIFIER=self.name,
-                   COLLECTION=f"{self.path}.tap.{self.lives}", **AGENT)
+                   COLLECTION=f"{self.path}.tap.{self.lives}", **AGENT, **self.options)
 
     def _over(self):
         log = self.program.log
@@ -164,33 +169,109 @@ class Agent(Member):
         self.start()
         return False
 
-    def noted(self):
-        """The lines of all taps. A kill may have torn the last one of each."""
-        lines = []
+    def taps(self):
+        """The lines of each life. A kill may have torn the last one."""
         for life in range(1, self.lives + 1):
             path = f"{self.path}.tap.{life}"
             if os.path.exists(path):
                 with open(path, "rb") as f:
-                    lines += f.read().split(b"\n")[:-1]
-        return lines
+                    yield f.read().split(b"\n")[:-1]
+
+    def show(self, what, lines):
+        for line in sorted(lines, key=when)[:3]:
+            print(f"{self.name}: {what}: {line}", flush=True)
 
     def compare(self, stored):
         """Compares the taps with the store's lines: counts of what is in either, lost,
         doubled, and stored without having been noted, which a kill explains."""
-        noted, count = Counter(self.noted()), Counter(stored)
+        noted, count = Counter(line for tap in self.taps() for line in tap), Counter(stored)
         lost = noted - count
         doubled = {line for line, n in count.items() if n > 1}
         unnoted = set(count) - set(noted)
-        for what, lines in (("lost", lost), ("doubled", doubled)):
-            for line in sorted(lines, key=when)[:3]:
-                print(f"{self.name}: {what}: {line}", flush=True)
+        if "lost" in self.wrongs:
+            self.show("lost", lost)
+        self.show("doubled", doubled)
         return {"noted": len(noted), "stored": len(stored), "lost": len(lost),
                 "doubled": len(doubled), "unnoted": len(unnoted)}
+
+
+class ForgetfulAgent(Agent):
+    """One that keeps fresh batches in memory: a kill costs what is there. Its tap has what
+    was taken, before it is safe. What is lost stands in a gap, and so does every tick that
+    never came to the tap."""
+
+    queue_bytes = 64 << 10
+    options = {"SPOOL": "auto", "QUEUE_MAX": queue_bytes}
+    wrongs = ("doubled", "untold", "beyond", "silent")
+    # Of a measurement 122 bits are random, which no coding makes less.
+    least_bytes = 15
+    start_s = 0.5 * PATIENCE  # from its launch to its first tick, at most
+    hole_s = 2.5 * INTERVAL_S
+
+    def __init__(self, number, place, relay):
+        super().__init__(number, place, relay)
+        self.ends = []  # when it was told to end, and takes ticks again
+
+    def launch(self):
+        if self.ends and self.ends[-1][1] is None:
+            self.ends[-1][1] = time.time() + self.start_s
+        return super().launch()
+
+    def ask_to_end(self):
+        asked = super().ask_to_end()
+        if asked:
+            self.ends.append([time.time(), None])
+        return asked
+
+    def compare(self, stored):
+        counts = super().compare(stored)
+        gaps = [json.loads(m["measurement"]) for m in map(json.loads, stored)
+                if m["subsystem"] == "pcc/gap"]
+        there = set(stored)
+        lost = [[line for line in tap if line not in there] for tap in self.taps()]
+        untold = [line for tap in lost for line in tap if not covered(gaps, seconds_of(line))]
+        # Half of the queue, and beside it what is being sent and what is being sealed.
+        most = self.queue_bytes / 2 / self.least_bytes + 2 * BATCH * len(SOURCES.split(","))
+        silent = self.silence(sorted(map(seconds_of, stored)), gaps)
+        self.show("lost without a word", untold)
+        for first, last in silent[:3]:
+            print(f"{self.name}: nothing, and no word of it: {first:.3f} to {last:.3f}",
+                  flush=True)
+        return {**counts, "untold": len(untold),
+                "beyond": sum(len(tap) > most for tap in lost), "silent": len(silent)}
+
+    def silence(self, times, gaps):
+        """The spans between ticks in the store that miss more than one tick of which no gap
+        tells, while it was not at its end."""
+        told = [(gap["from"], gap["to"] + self.start_s * (gap["kind"] == "killed"))
+                for gap in gaps]
+        told += [(began, ended) for began, ended in self.ends if ended]
+        told.sort()
+        silent = []
+        for first, last in zip(times, times[1:]):
+            if last - first <= self.hole_s:
+                continue
+            at = first
+            for began, ended in told:
+                if began <= at + self.hole_s:
+                    at = max(at, ended)
+            if last - at > self.hole_s:
+                silent.append((first, last))
+        return silent
+
+
+def covered(gaps, seconds):
+    return any(gap["from"] <= seconds <= gap["to"] for gap in gaps)
 
 
 def when(line):
     m = json.loads(line)
     return m["timestamp"], m.get("nanoseconds", 0), m["subsystem"]
+
+
+def seconds_of(line):
+    whole, nanoseconds, _ = when(line)
+    return whole + nanoseconds / 1e9
 
 
 class Server(Member):

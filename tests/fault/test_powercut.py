@@ -199,5 +199,40 @@ def test_the_power_goes_at_any_moment():
     powercut(**OPTIONS)
 
 
+def test_a_start_that_is_cut_leaves_no_line_that_no_key_knows():
+    """What a killed process wrote may be in the page cache only. A start finds it there and
+    files it; the power goes at each moment of that, and all that was not synced with it."""
+    choices = random.Random(1)
+    home = folder()
+    with open(os.open(os.path.join(home, "apikeys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write(KEY + "\n")
+    disk = journal.Disk(home)
+    path, again = os.path.join(folder(), "journal"), os.path.join(folder(), "journal")
+    shim = Shim(home, journal=path)
+    pcd = Pcd(home=home, environment=shim.environment)
+    client = Client(0, pcd.port, 0, (20,), (0,))
+    shim.rules("sync log/* kill")  # written, not synced, and not answered
+    client.next_batch()
+    assert client.post(1, pcd.port) is None
+    assert pcd.wait() == -9, pcd.log
+    for record in journal.read(path):
+        disk.apply(record, choices)
+    disk.process_ended()
+    pcd = Pcd(home=home, environment=Shim(home, journal=again).environment)
+    assert found(pcd, client)[1] == 1, pcd.log
+    assert pcd.stop() == 0, pcd.log
+    cuts = journal.read(again)
+    assert cuts
+    for record in cuts:
+        cut = os.path.join(folder(), "disk")
+        disk.write(cut, choices, lose_all=True)
+        one = Pcd(home=cut)
+        client.post(1, one.port)
+        client.disconnect()
+        assert one.stop() == 0, one.log
+        assert found(one, client)[1] == 1, (record[:4], one.log)
+        disk.apply(record, choices)
+
+
 if __name__ == "__main__":
     run(sys.modules[__name__])
