@@ -40,23 +40,6 @@ bool sampler_must_seal(const struct seal_rule *rule, size_t measurements, size_t
            next_age_ns >= rule->flush_ns;
 }
 
-static void seal(struct sampler *s, uint64_t boot_ns)
-{
-    const struct batch *b = &outbox_open(s->outbox)->batch;
-    uint64_t due_ns = grid_due(&s->grid);
-    uint64_t next_ns = due_ns > boot_ns ? due_ns : boot_ns;
-    int later = 0;
-
-    if (b->n_items == 0)
-        return;
-    if (sampler_must_seal(&s->rule, b->n_items, b->bytes.len, next_ns - s->first_ns))
-        later = outbox_seal(s->outbox, OUTBOX_TRY);
-    else if (s->rule.each_tick)
-        later = outbox_seal(s->outbox, OUTBOX_IF_IDLE);
-    /* If not now, the batch takes in the next tick and is sealed after that one. */
-    (void)later;
-}
-
 /* A tick's moment. */
 struct moment {
     uint64_t boot_ns;
@@ -70,7 +53,8 @@ static struct moment moment_now(void)
     return (struct moment){boot_ns, early_clock(boot_ns, clock_wall_ns())};
 }
 
-/* Gaps travel in a batch's first tick, so that a long one isn't told of at each. */
+/* Gaps travel in a batch's first tick, so that a long one isn't told of at each, and in
+ * its last one, so that none stays behind in memory, where a kill would find it. */
 static void tell_of_gaps(struct sampler *s, const struct moment *now)
 {
     struct outbox_slot *slot = outbox_open(s->outbox);
@@ -80,6 +64,25 @@ static void tell_of_gaps(struct sampler *s, const struct moment *now)
     outbox_collect_gaps(s->outbox, OUTBOX_TRY, &s->gaps);
     gaps_shift(&s->gaps, EARLY_END, now->time_ns - now->boot_ns);
     gaps_emit(&s->gaps, &slot->carried, &slot->batch, s->last_timestamp);
+}
+
+/* Is the open batch to be handed over? */
+static bool is_full(const struct sampler *s, uint64_t boot_ns)
+{
+    const struct batch *b = &outbox_open(s->outbox)->batch;
+    uint64_t due_ns = grid_due(&s->grid);
+    uint64_t next_ns = due_ns > boot_ns ? due_ns : boot_ns;
+
+    return b->n_items > 0 &&
+           sampler_must_seal(&s->rule, b->n_items, b->bytes.len, next_ns - s->first_ns);
+}
+
+/* If not now, the batch takes in the next tick and is sealed after that one. */
+static void seal(struct sampler *s, enum outbox_seal how)
+{
+    int later = outbox_seal(s->outbox, how);
+
+    (void)later;
 }
 
 static void take_tick(struct sampler *s, const struct moment *now)
@@ -100,10 +103,16 @@ static void take_tick(struct sampler *s, const struct moment *now)
         s->first_ns = now->boot_ns;
         tell_of_gaps(s, now);
     }
+    const bool full = is_full(s, now->boot_ns);
+    if (full)
+        tell_of_gaps(s, now);
     s->counters->ticks++;
     s->counters->last_tick_ns = now->boot_ns;
     s->counters->measurements += b->n_items - before;
-    seal(s, now->boot_ns);
+    if (full)
+        seal(s, OUTBOX_TRY);
+    else if (s->rule.each_tick && b->n_items > 0)
+        seal(s, OUTBOX_IF_IDLE);
 }
 
 static void note_missed(struct sampler *s, enum gap_id why, uint64_t missed,

@@ -109,6 +109,26 @@ START_TEST(gap_travels_in_the_next_batch_even_the_last)
 }
 END_TEST
 
+/* A kill after the batch is delivered must find none in memory. */
+START_TEST(gap_in_a_batch_is_told_by_that_batch)
+{
+    const struct seal_rule rule = {.measurements = 5, .bytes = MIB, .flush_ns = HOUR};
+    struct outbox_slot *slot;
+
+    outbox_hold(outbox, true);
+    struct sampler *s = start(&rule); /* whose first tick is taken at once */
+    while (counters.missed < 2)
+        (void)poll(NULL, 0, 1);
+    outbox_hold(outbox, false);
+    while (!(slot = outbox_take(outbox)))
+        (void)poll(NULL, 0, 1);
+    struct measurement last = batch_get(&slot->batch, slot->batch.n_items - 1);
+    ck_assert(span_equal(last.subsystem, SPAN("pcc/gap")));
+    ck_assert_uint_ge(slot->carried.notes[GAP_HELD].ticks, 2);
+    sampler_stop(s);
+}
+END_TEST
+
 static size_t count_lines(struct span text)
 {
     size_t n = 0;
@@ -156,6 +176,7 @@ int main(void)
     tcase_add_test(c, batches_are_sealed_at_the_end_of_the_tick_that_fills_them);
     tcase_add_test(c, ticks_go_on_though_nobody_takes_their_batches);
     tcase_add_test(c, gap_travels_in_the_next_batch_even_the_last);
+    tcase_add_test(c, gap_in_a_batch_is_told_by_that_batch);
     tcase_add_test(c, local_mode_writes_every_measurement);
     suite_add_tcase(suite, c);
     return suite_run(suite);
