@@ -3,6 +3,7 @@
 may be killed, ended, paused and started again, whatever became of it before."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -132,6 +133,8 @@ class Agent(Member):
     options = {"SPOOL": "always"}
     # What compare() counts, and must not find.
     wrongs = ("lost", "doubled")
+    never_says = ("spool_takes_nothing", "batches_dropped", "spool_file_damaged",
+                  "batch_rejected", "measurements_lost", "collection_unwritable")
 
     def __init__(self, number, place, relay):
         super().__init__(f"agent-{number:02}", place)
@@ -147,8 +150,7 @@ class Agent(Member):
     def _over(self):
         log = self.program.log
         super()._over()
-        for event in ("spool_takes_nothing", "batches_dropped", "spool_file_damaged",
-                      "batch_rejected", "measurements_lost", "collection_unwritable"):
+        for event in self.never_says:
             if f"event={event}" in log:
                 raise Unexpected(f"{self.name}, life {self.lives}:\n{log}")
 
@@ -200,8 +202,8 @@ class ForgetfulAgent(Agent):
     was taken, before it is safe. What is lost stands in a gap, and so does every tick that
     never came to the tap."""
 
-    queue_bytes = 64 << 10
-    options = {"SPOOL": "auto", "QUEUE_MAX": queue_bytes}
+    options = {"SPOOL": "auto", "QUEUE_MAX": 64 << 10}
+    kept_bytes = 32 << 10  # half of the queue is what memory keeps
     wrongs = ("doubled", "untold", "beyond", "silent")
     # Of a measurement 122 bits are random, which no coding makes less.
     least_bytes = 15
@@ -230,8 +232,8 @@ class ForgetfulAgent(Agent):
         there = set(stored)
         lost = [[line for line in tap if line not in there] for tap in self.taps()]
         untold = [line for tap in lost for line in tap if not covered(gaps, seconds_of(line))]
-        # Half of the queue, and beside it what is being sent and what is being sealed.
-        most = self.queue_bytes / 2 / self.least_bytes + 2 * BATCH * len(SOURCES.split(","))
+        # Beside the queue's share, what is being sent and what is being sealed.
+        most = self.kept_bytes / self.least_bytes + 2 * BATCH * len(SOURCES.split(","))
         silent = self.silence(sorted(map(seconds_of, stored)), gaps)
         self.show("lost without a word", untold)
         for first, last in silent[:3]:
@@ -258,6 +260,19 @@ class ForgetfulAgent(Agent):
             if last - at > self.hole_s:
                 silent.append((first, last))
         return silent
+
+
+class CrampedAgent(ForgetfulAgent):
+    """One whose spool is soon full, too, and loses its oldest."""
+
+    options = {**ForgetfulAgent.options, "SPOOL_MAX": 64 << 10}
+    kept_bytes = math.inf
+    never_says = ("spool_file_damaged", "batch_rejected", "collection_unwritable")
+
+    def check_end(self, status):
+        # Which the next one tells of.
+        if status != 1 or "event=measurements_lost" not in self.program.log:
+            super().check_end(status)
 
 
 def covered(gaps, seconds):
