@@ -207,22 +207,24 @@ class ForgetfulAgent(Agent):
     wrongs = ("doubled", "untold", "beyond", "silent")
     # Of a measurement 122 bits are random, which no coding makes less.
     least_bytes = 15
-    start_s = 0.5 * PATIENCE  # from its launch to its first tick, at most
+    # From its launch to its first tick, or from its last tick to being told to end, at most:
+    # the machine may be busy with others.
+    slack_s = 1 * PATIENCE
     hole_s = 2.5 * INTERVAL_S
 
     def __init__(self, number, place, relay):
         super().__init__(number, place, relay)
-        self.ends = []  # when it was told to end, and takes ticks again
+        self.ends = []  # from when on nothing is due, until when
 
     def launch(self):
         if self.ends and self.ends[-1][1] is None:
-            self.ends[-1][1] = time.time() + self.start_s
+            self.ends[-1][1] = time.time() + self.slack_s
         return super().launch()
 
     def ask_to_end(self):
         asked = super().ask_to_end()
         if asked:
-            self.ends.append([time.time(), None])
+            self.ends.append([time.time() - self.slack_s, None])
         return asked
 
     def compare(self, stored):
@@ -245,7 +247,7 @@ class ForgetfulAgent(Agent):
     def silence(self, times, gaps):
         """The spans between ticks in the store that miss more than one tick of which no gap
         tells, while it was not at its end."""
-        told = [(gap["from"], gap["to"] + self.start_s * (gap["kind"] == "killed"))
+        told = [(gap["from"], gap["to"] + self.slack_s * (gap["kind"] == "killed"))
                 for gap in gaps]
         told += [(began, ended) for began, ended in self.ends if ended]
         told.sort()

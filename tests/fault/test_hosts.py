@@ -61,7 +61,7 @@ def test_ten_thousand_hosts_write_with_few_files_open():
     assert pcd.metrics()["pcd_open_files"] <= FILES_MAX
     for wire in wires:
         wire.close()
-    assert pcd.stop() == 0, pcd.log
+    assert pcd.stop(seconds=120) == 0, pcd.log
     for n in range(HOSTS):
         expected = lines(batch(f"host-{n}", 1, 1))
         if n < HOSTS // 5:
@@ -101,7 +101,7 @@ def test_a_full_log_is_recovered_at_the_next_start():
     n_lines = sum(open(os.path.join(base, name), "rb").read().count(b"\n")
                   for base, _, names in os.walk(pcd.data) for name in names)
     assert n_lines == records * 20, (n_lines, records)
-    assert pcd.stop() == 0, pcd.log
+    assert pcd.stop(seconds=120) == 0, pcd.log
 
 
 if __name__ == "__main__":
