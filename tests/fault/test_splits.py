@@ -22,6 +22,8 @@ from e2e import KEY, Pcc, Pcd, Wire, folder, keyed, line, run, wait_for
 
 LONG = os.environ.get("PC_SPLITS") == "long"
 SESSION = 0xfeed
+# A request in a thousand segments takes long where the machine is busy.
+PATIENT = {"REQUEST_TIMEOUT": "10min"}
 
 
 def batch(identifier):
@@ -101,7 +103,7 @@ def assert_stored_once(pcd, answers, identifiers):
 
 
 def split_everywhere(form):
-    pcd = Pcd()
+    pcd = Pcd(**PATIENT)
     n = len(request(form, "at-0000", 1))
     identifiers = [f"at-{i:04}" for i in range(1, n)]
     messages = []
@@ -128,7 +130,7 @@ def in_segments(data, size):
 
 
 def test_segments_of_every_small_size():
-    pcd = Pcd()
+    pcd = Pcd(**PATIENT)
     forms = (whole, compressed, chunked)
     sizes = range(1, len(request(whole, "x-0-0000", 1)) + 1 if LONG else 20)
     identifiers, messages = [], []
@@ -140,7 +142,7 @@ def test_segments_of_every_small_size():
 
 
 def test_pipelined_requests_split_at_every_byte():
-    pcd = Pcd()
+    pcd = Pcd(**PATIENT)
     # They are the same each time: stored once, then known.
     both = request(whole, "first", 1) + request(chunked, "next", 1)
     answers = []
@@ -165,7 +167,7 @@ def test_pipelined_requests_split_at_every_byte():
 def test_tls_records_of_every_small_size():
     authority = Authority()
     certificate, key = authority.issue("server")
-    pcd = Pcd(TLS_CERT=certificate, TLS_KEY=key)
+    pcd = Pcd(TLS_CERT=certificate, TLS_KEY=key, **PATIENT)
     pcd.tls = authority.client()
     identifiers = [f"tls-{size:04}" for size in (1, 2, 3, 7, 64)]
     messages = [in_segments(request(whole, identifier, 1), int(identifier[4:]))
