@@ -23,7 +23,7 @@ from e2e import KEY, Pcc, Pcd, Wire, folder, keyed, line, run, wait_for
 LONG = os.environ.get("PC_SPLITS") == "long"
 SESSION = 0xfeed
 # A request in a thousand segments takes long where the machine is busy.
-PATIENT = {"REQUEST_TIMEOUT": "10min"}
+PATIENT = {"REQUEST_TIMEOUT": "10m"}
 
 
 def batch(identifier):
