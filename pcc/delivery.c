@@ -155,7 +155,7 @@ static void settle_denied(struct delivery *d, const struct http_answer *a,
 
     (void)reread_key(d);
     if (d->key_untried)
-        pace_back_off(&d->pace, &f, now_ns);
+        pace_back_off_anew(&d->pace, &f, now_ns);
     else
         pace_wait_long(&d->pace, &f, now_ns);
 }

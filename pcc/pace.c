@@ -52,6 +52,12 @@ void pace_back_off(struct pace *p, const struct pace_failure *f, uint64_t now_ns
     pace_wait(p, f, now_ns, backoff_next(&p->backoff, clock_random_u64()));
 }
 
+void pace_back_off_anew(struct pace *p, const struct pace_failure *f, uint64_t now_ns)
+{
+    backoff_reset(&p->backoff);
+    pace_back_off(p, f, now_ns);
+}
+
 void pace_wait_long(struct pace *p, const struct pace_failure *f, uint64_t now_ns)
 {
     pace_wait(p, f, now_ns, backoff_long(&p->backoff, clock_random_u64()));

@@ -34,12 +34,13 @@ struct pace_failure {
     uint64_t waiting; /* measurements, for the log */
 };
 
-/* It failed: the next try waits so long; or as ever longer after each failure; or long,
- * where trying often helps nobody; or as the server said, within reason, if that is not
- * 0. */
+/* It failed: the next try waits so long; or as ever longer after each failure; or as
+ * after the first one, for something has changed; or long, where trying often helps
+ * nobody; or as the server said, within reason, if that is not 0. */
 void pace_wait(struct pace *p, const struct pace_failure *f, uint64_t now_ns,
                uint64_t wait_ns);
 void pace_back_off(struct pace *p, const struct pace_failure *f, uint64_t now_ns);
+void pace_back_off_anew(struct pace *p, const struct pace_failure *f, uint64_t now_ns);
 void pace_wait_long(struct pace *p, const struct pace_failure *f, uint64_t now_ns);
 void pace_wait_as_told(struct pace *p, const struct pace_failure *f, uint64_t now_ns,
                        uint64_t told_s);

@@ -74,6 +74,18 @@ START_TEST(waits_get_longer_until_a_success)
 }
 END_TEST
 
+START_TEST(change_that_may_help_makes_waits_short_again)
+{
+    pace_wait_long(&pace, &busy, NOW);
+    drawn = SEC - 1;
+    pace_back_off_anew(&pace, &busy, NOW);
+    ck_assert_uint_eq(wait_of(NOW), SEC - 1);
+    drawn = 2 * SEC - 1;
+    pace_back_off(&pace, &busy, NOW);
+    ck_assert_uint_eq(wait_of(NOW), 2 * SEC - 1);
+}
+END_TEST
+
 START_TEST(server_is_obeyed_within_reason)
 {
     pace_wait_as_told(&pace, &busy, NOW, 17);
@@ -122,6 +134,7 @@ int main(void)
     tcase_add_test(c, first_request_is_spread);
     tcase_add_test(c, answer_is_followed_at_once_but_after_an_outage);
     tcase_add_test(c, waits_get_longer_until_a_success);
+    tcase_add_test(c, change_that_may_help_makes_waits_short_again);
     tcase_add_test(c, server_is_obeyed_within_reason);
     tcase_add_test(c, end_waits_for_nothing);
     tcase_add_test(c, long_reason_is_cut);
