@@ -130,6 +130,16 @@ static void note_missed(struct sampler *s, enum gap_id why, uint64_t missed,
     s->counters->lost[why] += note.measurements;
 }
 
+/* Notes what was due before the last point that has come. */
+static void arrive(struct sampler *s, const struct moment *now)
+{
+    uint64_t due_time_ns = now->time_ns - (now->boot_ns - grid_due(&s->grid));
+    uint64_t missed = grid_arrive(&s->grid, now->boot_ns);
+
+    if (missed > 0)
+        note_missed(s, GAP_MISSED, missed, due_time_ns);
+}
+
 /* Return: is it time for a tick? Else to stop. */
 static bool wait_until(const struct sampler *s, uint64_t due_ns)
 {
@@ -175,10 +185,7 @@ static void *sampler_run(void *arg)
     take_tick(s, &now);
     while (wait_until(s, grid_due(&s->grid))) {
         now = moment_now();
-        uint64_t due_time_ns = now.time_ns - (now.boot_ns - grid_due(&s->grid));
-        uint64_t missed = grid_arrive(&s->grid, now.boot_ns);
-        if (missed > 0)
-            note_missed(s, GAP_MISSED, missed, due_time_ns);
+        arrive(s, &now);
         /* The clock may have been stepped: the next point, on it, as of now. */
         (void)grid_realign(&s->grid, now.time_ns,
                            now.time_ns + (grid_due(&s->grid) - now.boot_ns));
@@ -187,6 +194,8 @@ static void *sampler_run(void *arg)
         else
             take_tick(s, &now);
     }
+    now = moment_now();
+    arrive(s, &now);
     finish(s);
     return NULL;
 }

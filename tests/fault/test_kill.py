@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 
 from e2e import Pcc, Pcd, folder, free_port, run, wait_for
 
@@ -115,6 +116,25 @@ def test_an_agent_that_came_to_its_end_left_nothing_to_tell():
     wait_for("the spool", lambda: not [n for n in os.listdir(host.spool) if ".batch" in n], 60)
     lost, killed = settle(host, pcd, pcc)
     assert not lost and not killed, (lost, killed)
+
+
+def test_ticks_missed_right_before_the_end_are_told():
+    for _ in range(4):
+        host, pcd = Host(), Pcd()
+        pcc = host.start(pcd)
+        host.wait_taken(10)
+        pcc.process.send_signal(signal.SIGSTOP)
+        last = host.taken()[-1][0]
+        wait_for("a second", lambda: time.time() > last + 1, 10)
+        pcc.process.send_signal(signal.SIGTERM)
+        pcc.process.send_signal(signal.SIGCONT)
+        lost, _ = settle(host, pcd, pcc)
+        there, gaps = stored(pcd)
+        missed = [gap for gap in gaps if gap["kind"] == "missed"]
+        assert not lost and missed, (lost, gaps, pcc.log)
+        # Of a second from the last tick on, but for the place of one tick and its neighbour.
+        told = max(gap["to"] for gap in missed)
+        assert max(told, there[-1][0]) > last + 0.8, (there[-1], missed)
 
 
 def test_a_loss_that_could_not_be_told_is_told_by_the_one_after():
