@@ -54,11 +54,13 @@ int spooler_put(struct spooler *s, struct span identifier, const struct label *l
     do {
         r = spool_put(s->spool, identifier, label, body, true, &item->file);
     } while (r == E_FULL && s->full == PCC_FULL_DROP && drop_oldest(s));
+    s->refused = r != 0;
     if (r)
         tell_unspooled(s, r);
     return r;
 }
 
+/* Where there is a spool, much in memory alone says nothing: it may be one batch. */
 static void hold(struct spooler *s, const struct queue *q)
 {
     const uint64_t mark = s->spool ? s->keep_bytes : s->max_bytes / 2;
@@ -66,7 +68,7 @@ static void hold(struct spooler *s, const struct queue *q)
 
     if (s->full != PCC_FULL_STOP)
         return;
-    if (!held && q->bytes > mark) {
+    if (!held && q->bytes > mark && (!s->spool || s->refused)) {
         outbox_hold(s->outbox, true);
         log_event(LOG_WARNING, "sampling_stopped",
                   LOG_STR("reason", "there is no room for more"),
@@ -77,19 +79,31 @@ static void hold(struct spooler *s, const struct queue *q)
     }
 }
 
+/* Takes a batch out of memory. Return: how many measurements are lost by it. */
+static uint64_t drop(const struct spooler *s, struct queue *q,
+                     const struct queue_item *item, struct gap_set *lost)
+{
+    uint64_t n = item->file ? 0 : item->label.range.measurements;
+
+    if (item->file) {
+        spool_uncover(s->spool, item->file);
+    } else {
+        gaps_add(lost, GAP_FULL, &item->label.range);
+        gaps_fold(lost, &item->label.carried);
+    }
+    queue_drop(q, item);
+    return n;
+}
+
 void spooler_room(struct spooler *s, struct queue *q)
 {
-    struct queue_item *oldest;
+    const struct queue_item *oldest;
     struct gap_set lost = {0};
     uint64_t n = 0;
 
     hold(s, q);
-    while (q->bytes > s->max_bytes && (oldest = queue_oldest_idle(q))) {
-        gaps_add(&lost, GAP_FULL, &oldest->label.range);
-        gaps_fold(&lost, &oldest->label.carried);
-        n += oldest->label.range.measurements;
-        queue_drop(q, oldest);
-    }
+    while (q->bytes > s->max_bytes && (oldest = queue_oldest_idle(q)))
+        n += drop(s, q, oldest, &lost);
     if (n > 0)
         loss_dropped(s->loss, GAP_FULL, n, &lost, "the queue is full");
 }

@@ -18,6 +18,7 @@ struct spooler {
     enum pcc_spool_full full;
     uint64_t max_bytes;  /* of the queue in memory */
     uint64_t keep_bytes; /* what the queue keeps of that when the spool takes batches */
+    bool refused;        /* the spool didn't take the batch it was given last */
     bool waiting;        /* there are batches on disk only, and that was logged */
     struct log_limit limit;
 };
@@ -43,7 +44,8 @@ PC_MUST_CHECK int spooler_put(struct spooler *s, struct span identifier,
  * spooler_room() - the queue has changed
  *
  * Sampling is stopped or goes on, if the options want that; what is in memory beyond its
- * maximum is dropped, the oldest first.
+ * maximum leaves it, the oldest first: what has a file is on disk only then, the rest is
+ * dropped.
  */
 void spooler_room(struct spooler *s, struct queue *q);
 

@@ -339,6 +339,40 @@ START_TEST(sampling_stops_when_all_is_full_if_that_is_wanted)
 }
 END_TEST
 
+/* One batch that is larger than memory's share moves to disk with the next: no reason to
+ * stop while the spool takes it. */
+START_TEST(sampling_goes_on_while_the_spool_takes_batches)
+{
+    end();
+    conf.spool_full = PCC_FULL_STOP;
+    begin();
+    add(1, 2000);
+    ck_assert(!outbox_held(outbox));
+    add(3000, 2000);
+    ck_assert(!outbox_held(outbox));
+    ck_assert_uint_gt(on_disk().uncovered, 0);
+}
+END_TEST
+
+/* One that the spool can't take is in flight, so those behind it don't move to disk: they
+ * are there. */
+START_TEST(batch_with_a_file_is_not_lost_where_memory_is_full)
+{
+    end();
+    spool_conf.max_bytes = conf.spool_max_bytes = 4 * 4096;
+    conf.spool = PCC_SPOOL_ALWAYS;
+    agreement_init(&agreement, (struct form){MEDIA_MSGPACK, CODING_IDENTITY});
+    begin();
+    add(1, 1000);
+    (void)next(0);
+    for (uint64_t t = 2000; on_disk().uncovered == 0 && t < 2004; t++)
+        add(t, 1);
+    ck_assert_uint_gt(on_disk().uncovered, 0);
+    ck_assert_uint_eq(counters.dropped, 0);
+    ck_assert_uint_eq(backlog_measurements(backlog), 1000 + on_disk().measurements);
+}
+END_TEST
+
 /* Wherever memory runs out, each batch is in memory or on disk, or a gap. */
 START_TEST(nothing_is_lost_sight_of_wherever_memory_runs_out)
 {
@@ -377,6 +411,8 @@ int main(void)
     tcase_add_loop_test(c, refused_batch_is_kept_wherever_it_is, 0, 3);
     tcase_add_test(c, full_spool_drops_its_oldest);
     tcase_add_test(c, sampling_stops_when_all_is_full_if_that_is_wanted);
+    tcase_add_test(c, sampling_goes_on_while_the_spool_takes_batches);
+    tcase_add_test(c, batch_with_a_file_is_not_lost_where_memory_is_full);
     tcase_add_test(c, nothing_is_lost_sight_of_wherever_memory_runs_out);
     suite_add_tcase(suite, c);
     return suite_run(suite);
