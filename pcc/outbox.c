@@ -25,7 +25,8 @@ struct outbox {
     size_t n_free;
     struct outbox_slot *taken; /* by the sender */
     struct gap_set gaps;
-    uint64_t untold_ns; /* the first moment of those, and of the ones on their way */
+    uint64_t collected_ns[GAP_IDS]; /* the first moment of those that the sampler has
+                                     * and no sealed batch tells of; 0: none */
 };
 
 int outbox_reserve(const struct outbox *o, struct batch *b)
@@ -105,12 +106,6 @@ static uint64_t first_of(uint64_t a_ns, uint64_t b_ns)
     return a_ns == 0 || (b_ns != 0 && b_ns < a_ns) ? b_ns : a_ns;
 }
 
-static void note(struct outbox *o, const struct gap_set *gaps)
-{
-    gaps_fold(&o->gaps, gaps);
-    o->untold_ns = first_of(o->untold_ns, gaps_first_ns(gaps));
-}
-
 /* What the recycled batch told of is told again by a later one. */
 static struct outbox_slot *recycle_oldest(struct outbox *o)
 {
@@ -118,7 +113,7 @@ static struct outbox_slot *recycle_oldest(struct outbox *o)
     struct gap_note lost = gaps_of_batch(&slot->batch);
 
     gaps_add(&slot->carried, GAP_BEHIND, &lost);
-    note(o, &slot->carried);
+    gaps_fold(&o->gaps, &slot->carried);
     o->counters->behind += lost.measurements;
     o->counters->lost[GAP_BEHIND] += lost.measurements;
     batch_reset(&slot->batch);
@@ -135,6 +130,9 @@ int outbox_seal(struct outbox *o, enum outbox_seal how)
         leave(o);
         return E_PENDING;
     }
+    for (size_t id = 0; id < GAP_IDS; id++)
+        if (!gap_note_is_empty(&o->open->carried.notes[id]))
+            o->collected_ns[id] = 0;
     o->sealed[o->n_sealed++] = o->open;
     o->open = o->n_free > 0 ? o->free[--o->n_free] : recycle_oldest(o);
     leave(o);
@@ -147,6 +145,8 @@ void outbox_collect_gaps(struct outbox *o, enum outbox_seal how, struct gap_set 
     if (!enter(o, how))
         return;
     gaps_fold(to, &o->gaps);
+    for (size_t id = 0; id < GAP_IDS; id++)
+        o->collected_ns[id] = first_of(o->collected_ns[id], o->gaps.notes[id].from_ns);
     o->gaps = (struct gap_set){0};
     leave(o);
 }
@@ -161,12 +161,8 @@ struct outbox_slot *outbox_take(struct outbox *o)
 {
     (void)enter(o, OUTBOX_WAIT);
     assert(!o->taken);
-    if (o->n_sealed > 0) {
+    if (o->n_sealed > 0)
         o->taken = pop_oldest(o);
-        uint64_t told_ns = gaps_first_ns(&o->taken->carried);
-        if (told_ns > 0 && told_ns <= o->untold_ns)
-            o->untold_ns = gaps_first_ns(&o->gaps);
-    }
     struct outbox_slot *slot = o->taken;
     leave(o);
     return slot;
@@ -186,14 +182,18 @@ void outbox_release(struct outbox *o, struct outbox_slot *slot)
 void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps)
 {
     (void)enter(o, OUTBOX_WAIT);
-    note(o, gaps);
+    gaps_fold(&o->gaps, gaps);
     leave(o);
 }
 
 uint64_t outbox_untold_ns(struct outbox *o)
 {
     (void)enter(o, OUTBOX_WAIT);
-    uint64_t untold_ns = o->untold_ns;
+    uint64_t untold_ns = gaps_first_ns(&o->gaps);
+    for (size_t id = 0; id < GAP_IDS; id++)
+        untold_ns = first_of(untold_ns, o->collected_ns[id]);
+    for (size_t i = 0; i < o->n_sealed; i++)
+        untold_ns = first_of(untold_ns, gaps_first_ns(&o->sealed[i]->carried));
     leave(o);
     return untold_ns;
 }

@@ -79,8 +79,8 @@ bool outbox_held(const struct outbox *o);
 /* Thread: sender. Notes gaps for the sampler to tell of in the next batch. */
 void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps);
 
-/* Any thread. The first moment that a gap covers which was noted here and stands in no
- * batch that was taken since; 0 for none. */
+/* Any thread. The first moment that a gap covers which was noted here, or which a sealed
+ * batch tells of, and stands in no batch that was taken since; 0 for none. */
 uint64_t outbox_untold_ns(struct outbox *o);
 
 /* Readable after a wake-up; outbox_clear() before looking makes it quiet again. */

@@ -234,6 +234,32 @@ START_TEST(gap_is_untold_until_a_batch_that_tells_of_it_is_taken)
 }
 END_TEST
 
+/* Of gaps at several times, of which the last came first: from before the clock was set,
+ * and dated meanwhile; or each in a batch of its own. */
+START_TEST(each_gap_is_untold_until_its_own_batch_is_taken)
+{
+    struct gap_set noted = {0};
+    struct gap_set mine = {0};
+
+    gaps_add(&noted, GAP_FULL, &(struct gap_note){20, 30, 3, 4});
+    outbox_note_gaps(outbox, &noted);
+    fill(1);
+    outbox_collect_gaps(outbox, OUTBOX_TRY, &mine);
+    gaps_shift(&mine, 100, 1000);
+    gaps_fold(&outbox_open(outbox)->carried, &mine);
+    ck_assert_int_eq(outbox_seal(outbox, OUTBOX_TRY), 0);
+    fill(2);
+    gaps_add(&outbox_open(outbox)->carried, GAP_BEHIND,
+             &(struct gap_note){500, 600, 3, 4});
+    ck_assert_int_eq(outbox_seal(outbox, OUTBOX_TRY), 0);
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 500);
+    outbox_release(outbox, outbox_take(outbox));
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 500);
+    outbox_release(outbox, outbox_take(outbox));
+    ck_assert_uint_eq(outbox_untold_ns(outbox), 0);
+}
+END_TEST
+
 START_TEST(filling_and_handing_over_allocate_nothing)
 {
     struct batch *b;
@@ -285,6 +311,7 @@ int main(void)
     tcase_add_test(c, sender_that_keeps_up_uses_two_batches_only);
     tcase_add_test(c, gaps_wait_for_a_free_lock_and_are_given_once);
     tcase_add_test(c, gap_is_untold_until_a_batch_that_tells_of_it_is_taken);
+    tcase_add_test(c, each_gap_is_untold_until_its_own_batch_is_taken);
     tcase_add_test(c, filling_and_handing_over_allocate_nothing);
     tcase_add_test(c, new_survives_any_failed_allocation);
     suite_add_tcase(suite, c);
