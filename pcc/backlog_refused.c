@@ -89,7 +89,7 @@ static int cut(struct backlog *b, const struct batch *whole, const struct label 
     if (r == 0)
         log_event(LOG_INFO, "batch_split", LOG_U64("measurements", whole->n_items),
                   LOG_U64("first_half", halves[0].label.range.measurements));
-    else
+    else if (b->from == FROM_MEMORY) /* on disk they may be, for all that failed */
         b->session = before;
     halves_done(halves);
     if (r != E_TOO_LARGE)
