@@ -329,8 +329,11 @@ int sender_start(const struct sender_parts *parts, struct sender **ret)
     s->early.max_bytes = parts->early_max_bytes;
     buf_init(&s->told, STATUS_MAX);
     int r = make_wake_fd(s);
-    if (r == 0)
+    if (r == 0) {
+        const struct tracker_unsafe none = {0};
+        tracker_note(parts->tracker, &none);
         r = -pthread_create(&s->thread, NULL, sender_run, s);
+    }
     if (r) {
         sender_free(s);
         return r;
