@@ -254,18 +254,31 @@ static bool turn_of_spool(const struct backlog *b, uint64_t now_ns)
     return b->queue.n == 0 || (!b->probing && now_ns >= b->catchup.due_ns);
 }
 
+/* The oldest that is whole. What is damaged is lost, and noted before it leaves. */
+static int take_from_spool(struct backlog *b, struct spool_batch *ret)
+{
+    int r;
+
+    do {
+        struct gap_set lost = {0};
+        r = spool_take(b->spool, &lost, ret);
+        if (r == E_MALFORMED) {
+            loss_dropped(&b->loss, GAP_DAMAGED, lost.notes[GAP_DAMAGED].measurements,
+                         &lost, "a file of the spool is damaged or gone");
+            spool_give_up(b->spool);
+        }
+    } while (r == E_MALFORMED);
+    return r;
+}
+
 /* Finds the batch that is to be sent next. */
 static int choose(struct backlog *b, uint64_t now_ns, struct spool_batch *ret)
 {
-    struct gap_set lost = {0};
     int r = E_GONE;
 
     b->from = FROM_SPOOL;
     if (turn_of_spool(b, now_ns))
-        r = spool_take(b->spool, &lost, ret);
-    if (!gaps_empty(&lost))
-        loss_dropped(&b->loss, GAP_DAMAGED, lost.notes[GAP_DAMAGED].measurements, &lost,
-                     "a file of the spool is damaged");
+        r = take_from_spool(b, ret);
     if (r != E_GONE || b->queue.n == 0)
         return r;
     b->from = FROM_MEMORY;

@@ -47,10 +47,8 @@ struct gap_note gaps_of_batch(const struct batch *b)
     };
 }
 
-void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note)
+void gaps_merge(struct gap_note *to, const struct gap_note *note)
 {
-    struct gap_note *to = &set->notes[id];
-
     if (gap_note_is_empty(note))
         return;
     if (gap_note_is_empty(to)) {
@@ -63,6 +61,11 @@ void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note)
         to->to_ns = note->to_ns;
     to->ticks += note->ticks;
     to->measurements += note->measurements;
+}
+
+void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note)
+{
+    gaps_merge(&set->notes[id], note);
 }
 
 void gaps_fold(struct gap_set *to, const struct gap_set *from)

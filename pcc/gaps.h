@@ -52,6 +52,8 @@ const char *gaps_name(enum gap_id id);
 /* What the loss of a batch, which must not be empty, amounts to. */
 struct gap_note gaps_of_batch(const struct batch *b);
 
+/* Makes one note of two; @note may be empty. */
+void gaps_merge(struct gap_note *to, const struct gap_note *note);
 /* Merges @note into the set. */
 void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note);
 /* Merges all of @from into @to. */

@@ -130,11 +130,18 @@ static bool loss_at_end(const struct mark *m, struct gap_note *ret)
     return true;
 }
 
+/* Return: was something that had been handed over in memory only? Else the loss begins
+ * with what came behind that. */
+static bool is_lost_in_memory(const struct mark_state *s)
+{
+    return s->first_ns > 0 && s->first_ns <= s->last_ns;
+}
+
 static uint64_t first_lost_ns(const struct mark *m)
 {
     const struct mark_state *s = &m->before.state;
 
-    return s->first_ns ? s->first_ns : s->last_ns + MSEC;
+    return is_lost_in_memory(s) ? s->first_ns : s->last_ns + MSEC;
 }
 
 static bool loss_by_kill(const struct mark *m, struct gap_note *ret)
@@ -146,7 +153,8 @@ static bool loss_by_kill(const struct mark *m, struct gap_note *ret)
     /* An agent's first tick is beside its grid. */
     uint64_t most =
         (distance(first_ns, now_ns) + interval_ns - 1) / interval_ns + m->before.starts;
-    uint64_t ticks = s->first_ns ? most : due_between(s->last_ns, now_ns, interval_ns);
+    uint64_t ticks =
+        is_lost_in_memory(s) ? most : due_between(s->last_ns, now_ns, interval_ns);
 
     *ret = note_of(m, first_ns, m->start.time_ns, ticks);
     return ticks > 0;
@@ -157,7 +165,7 @@ static bool date_is_lost(const struct mark *m)
 {
     const struct mark_state *s = &m->before.state;
 
-    return early_is(s->first_ns ? s->first_ns : s->last_ns) &&
+    return early_is(is_lost_in_memory(s) ? s->first_ns : s->last_ns) &&
            memcmp(m->before.boot_id, m->now.boot_id, sizeof m->now.boot_id) != 0;
 }
 

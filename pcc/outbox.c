@@ -15,6 +15,8 @@ struct outbox {
     size_t n;                 /* what a batch is made for: measurements, */
     size_t bytes;             /* and their names and texts */
     struct counters *counters;
+    outbox_noted *noted; /* or NULL */
+    void *noted_arg;
     int wake_fd;
     _Atomic bool held;
     pthread_mutex_t lock;
@@ -184,6 +186,14 @@ void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps)
     (void)enter(o, OUTBOX_WAIT);
     gaps_fold(&o->gaps, gaps);
     leave(o);
+    if (o->noted)
+        o->noted(o->noted_arg);
+}
+
+void outbox_watch(struct outbox *o, outbox_noted *noted, void *arg)
+{
+    o->noted = noted;
+    o->noted_arg = arg;
 }
 
 uint64_t outbox_untold_ns(struct outbox *o)

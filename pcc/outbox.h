@@ -78,6 +78,10 @@ void outbox_hold(struct outbox *o, bool hold);
 bool outbox_held(const struct outbox *o);
 /* Thread: sender. Notes gaps for the sampler to tell of in the next batch. */
 void outbox_note_gaps(struct outbox *o, const struct gap_set *gaps);
+/* Who wants to know, in the same thread and before the call returns; NULL for nobody. Set
+ * while no other thread uses the outbox. */
+typedef void outbox_noted(void *arg);
+void outbox_watch(struct outbox *o, outbox_noted *noted, void *arg);
 
 /* Any thread. The first moment that a gap covers which was noted here, or which a sealed
  * batch tells of, and stands in no batch that was taken since; 0 for none. */

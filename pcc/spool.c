@@ -26,6 +26,8 @@ struct spool {
     uint64_t loaded; /* the number of the file that is in bytes; 0: none */
     uint64_t taken;  /* and if a batch of it was taken */
     bool in_flight;  /* which is being sent */
+    int fault;       /* of reading that file; 0: it is whole, as far as it can be read */
+    const char *damage; /* a word on it */
     struct buf bytes;
     struct spool_file file;
     struct spool_file other; /* one that isn't loaded */
@@ -51,7 +53,7 @@ static struct spool_entry entry_of(uint64_t number, const struct spool_file *f,
 
     for (size_t i = part; i < f->n_parts; i++) {
         const struct label *label = &f->parts[i].label;
-        e.measurements += label->range.measurements;
+        gaps_merge(&e.range, &label->range);
         e.has_halves |= label->is_half;
         if (label->session != e.session)
             e.seq = 0;
@@ -61,14 +63,14 @@ static struct spool_entry entry_of(uint64_t number, const struct spool_file *f,
     return e;
 }
 
-static void tell_damaged(struct spool *s, uint64_t number, const char *why)
+static void tell_damaged(struct spool *s, uint64_t number, const char *why, bool kept)
 {
     char name[SPOOL_NAME_BYTES];
 
     s->damaged++;
     spool_name(number, name);
     log_event(LOG_WARNING, "spool_file_damaged", LOG_STR("file", name),
-              LOG_STR("reason", why), LOG_STR("kept_in", SPOOL_REJECTED));
+              LOG_STR("reason", why), LOG_STR("kept_in", kept ? SPOOL_REJECTED : ""));
 }
 
 static void reject_file(struct spool *s, uint64_t number)
@@ -93,7 +95,7 @@ static int look_at(struct spool *s, uint64_t number)
     if (r == 0)
         r = spool_file_read_header(buf_span(&s->bytes), &s->file, &why);
     if (r) {
-        tell_damaged(s, number, why.what ? why.what : err_text(r));
+        tell_damaged(s, number, why.what ? why.what : err_text(r), true);
         reject_file(s, number);
         return 0;
     }
@@ -262,11 +264,10 @@ void spool_set_aside(struct spool *s, uint64_t number)
     forget_entry(s, e);
 }
 
-void spool_keep_rejected(struct spool *s, struct span identifier,
-                         const struct label *label, struct span body)
+/* Makes a file in rejected/, if it can be. */
+static void keep(struct spool *s, const struct spool_file *f)
 {
-    struct spool_file f = file_of_one(identifier, label, body);
-    int r = spool_file_write(&f, &s->writing);
+    int r = spool_file_write(f, &s->writing);
 
     if (r == 0)
         r = disk_has_room(s, s->writing.len) ? 0 : E_NO_ROOM;
@@ -279,37 +280,57 @@ void spool_keep_rejected(struct spool *s, struct span identifier,
         log_event(LOG_WARNING, "rejected_not_kept", LOG_RESULT("error", r));
 }
 
-/* What the loss of the parts that were not stored amounts to. */
-static void add_loss(const struct spool_file *f, size_t part, enum gap_id why,
-                     struct gap_set *lost)
+void spool_keep_rejected(struct spool *s, struct span identifier,
+                         const struct label *label, struct span body)
 {
-    for (size_t i = part; i < f->n_parts; i++) {
-        gaps_add(lost, why, &f->parts[i].label.range);
-        gaps_fold(lost, &f->parts[i].label.carried);
-    }
+    const struct spool_file f = file_of_one(identifier, label, body);
+
+    keep(s, &f);
 }
 
-uint64_t spool_drop_oldest(struct spool *s, struct gap_set *lost)
+/* What the loss of the parts that were not stored amounts to. The header tells of the
+ * gaps, too, if it can be read now. */
+static void weigh(struct spool *s, const struct spool_entry *e, struct gap_set *lost)
 {
-    struct spool_entry *e = spool_index_oldest(&s->index);
+    struct spool_file *f = &s->other;
     struct err_at why;
     uint64_t size;
 
-    if (e && s->in_flight && e->number == s->taken)
-        e = spool_index_next(&s->index, e);
-    if (!e)
-        return 0;
-    uint64_t n = e->measurements;
-    /* The header tells of when it was; if it can't be read now, nothing does. */
     CLEANUP(buf_done) struct buf start;
     buf_init(&start, SPOOL_HEADER_MAX);
-    struct spool_file *f = &s->other;
-    if (spool_folder_read_header(s->folder.fd, e->number, &start, &size) == 0 &&
-        spool_file_read_header(buf_span(&start), f, &why) == 0)
-        add_loss(f, e->part, GAP_SPOOL_FULL, lost);
+    gaps_add(lost, GAP_SPOOL_FULL, &e->range);
+    if (spool_folder_read_header(s->folder.fd, e->number, &start, &size) ||
+        spool_file_read_header(buf_span(&start), f, &why))
+        return;
+    for (size_t i = e->part; i < f->n_parts; i++)
+        gaps_fold(lost, &f->parts[i].label.carried);
+}
+
+static struct spool_entry *oldest_to_drop(const struct spool *s)
+{
+    struct spool_entry *e = spool_index_oldest(&s->index);
+
+    return e && s->in_flight && e->number == s->taken ? spool_index_next(&s->index, e)
+                                                      : e;
+}
+
+uint64_t spool_weigh_oldest(struct spool *s, struct gap_set *lost)
+{
+    const struct spool_entry *e = oldest_to_drop(s);
+
+    if (!e)
+        return 0;
+    weigh(s, e, lost);
+    return e->range.measurements;
+}
+
+void spool_drop_oldest(struct spool *s)
+{
+    struct spool_entry *e = oldest_to_drop(s);
+
+    assert(e);
     spool_folder_remove(s->folder.fd, e->number);
     forget_entry(s, e);
-    return n;
 }
 
 bool spool_waiting(const struct spool *s)
@@ -317,18 +338,9 @@ bool spool_waiting(const struct spool *s)
     return spool_index_oldest(&s->index) != NULL;
 }
 
-/* The file is damaged: what can still be said of its batches is said. */
-static void give_up(struct spool *s, struct spool_entry *e, const char *why,
-                    struct gap_set *lost)
-{
-    add_loss(&s->file, e->part, GAP_DAMAGED, lost);
-    tell_damaged(s, e->number, why);
-    spool_set_aside(s, e->number);
-}
-
-/* Return: 0 if it is in memory and whole; E_GONE if there is nothing more to expect of
- * it, and it isn't in the index any more; -ENOMEM. */
-static int load(struct spool *s, struct spool_entry *e, struct gap_set *lost)
+/* Return: 0 if the file is in memory, each part whole or not; -ENOMEM; what hindered it
+ * otherwise, with which nothing more is to be expected of it. */
+static int load(struct spool *s, const struct spool_entry *e)
 {
     struct err_at why = ERR_AT_NOWHERE;
 
@@ -338,33 +350,40 @@ static int load(struct spool *s, struct spool_entry *e, struct gap_set *lost)
     s->loaded = 0;
     s->file.n_parts = 0;
     int r = spool_folder_read(s->folder.fd, e->number, &s->bytes);
-    if (r == -ENOENT) {
-        log_event(LOG_WARNING, "spool_file_gone", LOG_U64("number", e->number));
-        spool_index_remove(&s->index, e);
-        return E_GONE;
-    }
     if (r == 0)
         r = spool_file_read(buf_span(&s->bytes), &s->file, &why);
-    if (r == 0)
-        s->loaded = e->number;
-    if (r == 0 || r == -ENOMEM)
+    if (r == -ENOMEM)
         return r;
-    give_up(s, e, why.what ? why.what : err_text(r), lost);
-    return E_GONE;
+    s->fault = r;
+    s->damage = why.what ? why.what : err_text(r);
+    if (s->file.n_parts <= e->part)
+        return r ? r : E_MALFORMED; /* another file than the one that was put here */
+    s->loaded = e->number;
+    return 0;
 }
 
 int spool_take(struct spool *s, struct gap_set *lost, struct spool_batch *ret)
 {
-    struct spool_entry *e;
-    int r = E_GONE;
+    const struct spool_entry *e = spool_index_oldest(&s->index);
 
     assert(!s->in_flight);
     s->taken = 0;
-    while (r == E_GONE && (e = spool_index_oldest(&s->index)))
-        r = load(s, e, lost);
-    if (r)
+    if (!e)
+        return E_GONE;
+    int r = load(s, e);
+    if (r == -ENOMEM)
         return r;
     s->taken = e->number;
+    if (r) {
+        gaps_add(lost, GAP_DAMAGED, &e->range);
+        return E_MALFORMED;
+    }
+    const struct spool_part *part = &s->file.parts[e->part];
+    if (part->damaged) {
+        gaps_add(lost, GAP_DAMAGED, &part->label.range);
+        gaps_fold(lost, &part->label.carried);
+        return E_MALFORMED;
+    }
     *ret = spool_taken(s);
     return 0;
 }
@@ -421,6 +440,36 @@ void spool_refused(struct spool *s)
     }
     spool_keep_rejected(s, s->file.identifier, &part->label, part->body);
     go_on(s);
+}
+
+/* What is whole behind it in the file is still to be sent. */
+static void give_up_part(struct spool *s, const struct spool_entry *e)
+{
+    const struct spool_part *part = &s->file.parts[e->part];
+    const struct spool_file f = {
+        .identifier = s->file.identifier, .n_parts = 1, .parts = {*part}};
+    const bool kept = part->body.n > 0;
+
+    tell_damaged(s, e->number, s->damage, kept);
+    if (kept)
+        keep(s, &f);
+    go_on(s);
+}
+
+void spool_give_up(struct spool *s)
+{
+    struct spool_entry *e = spool_index_find(&s->index, s->taken);
+
+    assert(e);
+    if (s->loaded == s->taken && s->file.n_parts > 1) {
+        give_up_part(s, e);
+    } else if (s->loaded != s->taken && s->fault == -ENOENT) {
+        log_event(LOG_WARNING, "spool_file_gone", LOG_U64("number", e->number));
+        forget_entry(s, e);
+    } else {
+        tell_damaged(s, e->number, s->damage, true);
+        spool_set_aside(s, e->number);
+    }
 }
 
 int spool_split(struct spool *s, const struct spool_part halves[2])

@@ -13,7 +13,7 @@
  * A file is written aside, synced, renamed, and the folder synced. It is removed without
  * a sync: one that comes back after a power cut is sent again under its old identity,
  * and the server knows that it has it. A file that is damaged is set aside, logged, and
- * never stops the others.
+ * never stops the others; of one with more batches, those that are whole are sent.
  *
  * A file may be a copy of what its owner also has in memory and will send from there: it
  * is *covered* then, and sent from here only once it is uncovered. Thread: sender.
@@ -64,12 +64,15 @@ void spool_keep_rejected(struct spool *s, struct span identifier,
                          const struct label *label, struct span body);
 
 /**
- * spool_drop_oldest() - give up the oldest file that is neither covered nor in flight
+ * spool_weigh_oldest() - what would be lost with the oldest file that is neither covered
+ * nor in flight
  * @lost: the loss is added, with the gaps that the batch told of
  *
- * Return: how many measurements are lost; 0 if there is no such file.
+ * Return: how many measurements; 0 if there is no such file.
  */
-uint64_t spool_drop_oldest(struct spool *s, struct gap_set *lost);
+uint64_t spool_weigh_oldest(struct spool *s, struct gap_set *lost);
+/* Removes that file, which must be there; once its loss is noted. */
+void spool_drop_oldest(struct spool *s);
 
 /* The batch that was taken is being sent: it must stay; or it is no longer. */
 void spool_in_flight(struct spool *s, bool in_flight);
@@ -85,12 +88,15 @@ struct spool_batch {
 
 /**
  * spool_take() - read the oldest batch that isn't covered
- * @lost: what proves to be damaged on the way is set aside and added
+ * @lost: if it is damaged, or gone, its loss is added
  *
- * Return: 0; E_GONE if there is none; -ENOMEM.
+ * Return: 0; E_MALFORMED if it is damaged: spool_give_up() once its loss is noted; E_GONE
+ *         if there is none; -ENOMEM.
  */
 PC_MUST_CHECK int spool_take(struct spool *s, struct gap_set *lost,
                              struct spool_batch *ret);
+/* The one that proved to be damaged: it is set aside and logged. */
+void spool_give_up(struct spool *s);
 /* The one that was taken last, once more; until another is taken or one is dropped. */
 struct spool_batch spool_taken(const struct spool *s);
 /* It is stored; or the server will never take it. */
@@ -113,6 +119,6 @@ struct spool_counts {
     uint64_t measurements;
     uint64_t uncovered; /* measurements that are nowhere else */
     uint64_t bytes;     /* in whole blocks */
-    uint64_t damaged;   /* files set aside since the start */
+    uint64_t damaged;   /* files, or batches in them, set aside since the start */
 };
 void spool_count(const struct spool *s, struct spool_counts *ret);

@@ -26,7 +26,7 @@ static int check_body(struct check *c, const struct sight *s,
     *ret_what = NULL;
     if (!part->body.data)
         *ret_what = "the body is cut short";
-    else if (!part->whole)
+    else if (part->damaged)
         *ret_what = "the body's checksum differs";
     if (*ret_what)
         return 0;

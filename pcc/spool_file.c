@@ -67,7 +67,7 @@ static void put_part(struct buf *to, const struct spool_part *part)
     put(to, label->form.coding, 1);
     put(to, label->is_half ? FLAG_HALF : 0, 1);
     put(to, count_gaps(&label->carried), 1);
-    put(to, hash_crc32c(0, part->body), 4);
+    put(to, hash_crc32c(0, part->body) ^ (part->damaged ? 1 : 0), 4);
     put(to, part->body.n, 8);
     for (uint64_t id = 0; id < GAP_IDS; id++) {
         if (gap_note_is_empty(&label->carried.notes[id]))
@@ -146,7 +146,7 @@ static struct claim get_part(struct cursor *c, struct spool_part *ret)
 {
     struct label *label = &ret->label;
 
-    *ret = (struct spool_part){.whole = false};
+    *ret = (struct spool_part){.damaged = false};
     label->session = cursor_le(c, 8);
     label->seq = cursor_le(c, 8);
     label->first_tick = cursor_le(c, 8);
@@ -240,11 +240,11 @@ int spool_file_read(struct span bytes, struct spool_file *ret, struct err_at *wh
     for (size_t i = 0; i < ret->n_parts; i++) {
         struct span body = cursor_bytes(&c, claims[i].n);
         struct spool_part *part = &ret->parts[i];
+        part->damaged = c.r || hash_crc32c(0, body) != claims[i].crc;
         if (c.r)
-            break;
+            continue;
         part->body = body;
-        part->whole = hash_crc32c(0, body) == claims[i].crc;
-        if (!part->whole && r == 0) {
+        if (part->damaged && r == 0) {
             *why = (struct err_at){.what = "a body's checksum differs",
                                    .offset = cursor_offset(&c) - body.n,
                                    .item = ERR_AT_UNKNOWN};

@@ -35,7 +35,7 @@
 struct spool_part {
     struct label label;
     struct span body; /* {NULL, 0}: only the header was read */
-    bool whole;       /* its checksum fits */
+    bool damaged;     /* its checksum doesn't fit, nor will it when it is written again */
 };
 
 struct spool_file {
@@ -64,7 +64,7 @@ PC_MUST_CHECK int spool_file_read_header(struct span start, struct spool_file *r
  * @ret: its spans live as long as @bytes
  *
  * Return: as spool_file_read_header(), or with the header whole E_TRUNCATED or
- *         E_MALFORMED if a body isn't; each part says whether it is.
+ *         E_MALFORMED if a body isn't; each part says whether it is damaged.
  */
 PC_MUST_CHECK int spool_file_read(struct span bytes, struct spool_file *ret,
                                   struct err_at *why);

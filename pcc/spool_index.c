@@ -130,7 +130,7 @@ uint64_t spool_index_measurements(const struct spool_index *x, bool covered_too)
 
     for (const struct spool_entry *e = entries(x); e < end(x); e++)
         if (covered_too || !e->covered)
-            n += e->measurements;
+            n += e->range.measurements;
     return n;
 }
 

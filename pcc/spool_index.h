@@ -5,7 +5,7 @@
  * What the spool knows of its files without opening them, oldest first. Thread: sender.
  */
 
-#include "common/err.h"
+#include "pcc/gaps.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,11 +13,11 @@
 
 struct spool_entry {
     uint64_t number;
-    uint64_t session; /* of its parts that are still to be stored, */
-    uint64_t seq;     /* and their lowest SEQ; 0 where their sessions differ */
-    uint64_t measurements;
-    uint32_t blocks; /* on disk */
-    uint16_t part;   /* the one to be sent next */
+    uint64_t session;      /* of its parts that are still to be stored, */
+    uint64_t seq;          /* and their lowest SEQ; 0 where their sessions differ */
+    struct gap_note range; /* of those parts */
+    uint32_t blocks;       /* on disk */
+    uint16_t part;         /* the one to be sent next */
     bool covered;
     bool has_halves; /* its SEQs are newer than its place */
 };

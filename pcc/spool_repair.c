@@ -79,7 +79,7 @@ static int make_next(struct repair *r, const struct sight *s, uint64_t *ret_lost
     r->next.n_parts = 0;
     for (size_t i = 0; i < s->file.n_parts; i++) {
         const struct spool_part *part = &s->file.parts[i];
-        if (part->whole) {
+        if (!part->damaged) {
             r->next.parts[r->next.n_parts++] = *part;
             continue;
         }
@@ -151,7 +151,7 @@ static int put_back(struct repair *r, const struct sight *s, uint64_t *ret_n)
         const struct spool_part *part = &s->file.parts[i];
         struct label label = part->label;
         uint64_t number;
-        if (!part->whole)
+        if (part->damaged)
             continue;
         label.session = derived_session(&part->label, part->body);
         label.seq = 1;

@@ -81,17 +81,8 @@ size_t sight_whole_parts(const struct sight *s)
     size_t n = 0;
 
     for (size_t i = 0; i < s->file.n_parts; i++)
-        n += s->file.parts[i].whole;
+        n += !s->file.parts[i].damaged;
     return n;
-}
-
-/* gaps.h knows how to merge ranges. */
-static void add_range(struct gap_note *sum, const struct gap_note *range)
-{
-    struct gap_set set = {.notes[GAP_MISSED] = *sum};
-
-    gaps_add(&set, GAP_MISSED, range);
-    *sum = set.notes[GAP_MISSED];
 }
 
 void sight_add(const struct sight *s, struct sight_sum *sum)
@@ -101,7 +92,7 @@ void sight_add(const struct sight *s, struct sight_sum *sum)
     sum->damaged += s->r != 0;
     sum->parts += s->file.n_parts;
     for (size_t i = 0; i < s->file.n_parts; i++)
-        add_range(&sum->range, &s->file.parts[i].label.range);
+        gaps_merge(&sum->range, &s->file.parts[i].label.range);
 }
 
 void sight_print_name(const struct sight *s, FILE *to)

@@ -39,11 +39,13 @@ static void tell_unspooled(struct spooler *s, int r)
 static bool drop_oldest(struct spooler *s)
 {
     struct gap_set lost = {0};
-    uint64_t n = spool_drop_oldest(s->spool, &lost);
+    uint64_t n = spool_weigh_oldest(s->spool, &lost);
 
-    if (n > 0)
-        loss_dropped(s->loss, GAP_SPOOL_FULL, n, &lost, "the spool is full");
-    return n > 0;
+    if (n == 0)
+        return false;
+    loss_dropped(s->loss, GAP_SPOOL_FULL, n, &lost, "the spool is full");
+    spool_drop_oldest(s->spool);
+    return true;
 }
 
 int spooler_put(struct spooler *s, struct span identifier, const struct label *label,

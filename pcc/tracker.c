@@ -12,8 +12,9 @@
 struct tracker {
     struct mark *mark;
     struct outbox *outbox;
-    uint64_t last_ns; /* the last tick that was handed over, or the start */
-    bool unwritable;  /* and that was logged */
+    uint64_t last_ns;        /* the last tick that was handed over, or the start */
+    struct mark_state noted; /* what was noted last, but for gaps */
+    bool unwritable;         /* and that was logged */
 };
 
 static void tell_loss(struct tracker *t, struct counters *counters)
@@ -30,6 +31,32 @@ static void tell_loss(struct tracker *t, struct counters *counters)
     counters->lost[id] += note.measurements;
     gaps_add(&lost, id, &note);
     outbox_note_gaps(t->outbox, &lost);
+}
+
+void tracker_add(struct tracker_unsafe *u, uint64_t first_ns, uint64_t measurements)
+{
+    if (first_ns > 0 && (u->first_ns == 0 || first_ns < u->first_ns))
+        u->first_ns = first_ns;
+    u->measurements += measurements;
+}
+
+static void write_mark(struct tracker *t, bool ended)
+{
+    struct tracker_unsafe all = {t->noted.first_ns, t->noted.measurements};
+
+    tracker_add(&all, outbox_untold_ns(t->outbox), 0);
+    const struct mark_state state = {all.first_ns, t->noted.last_ns, all.measurements};
+    int r = mark_note(t->mark, &state, ended);
+    if (r && !t->unwritable)
+        log_event(LOG_WARNING, "mark_unwritable", LOG_RESULT("error", r));
+    t->unwritable = r != 0;
+}
+
+/* Its cause may leave the disk next, so this stands in the mark first; what else the
+ * sender does is noted when it is done. */
+static void gap_is_noted(void *arg)
+{
+    write_mark(arg, false);
 }
 
 int tracker_open(const char *folder, const struct mark_start *start,
@@ -49,6 +76,8 @@ int tracker_open(const char *folder, const struct mark_start *start,
         return r;
     }
     tell_loss(t, counters);
+    t->noted.last_ns = t->last_ns;
+    outbox_watch(outbox, gap_is_noted, t);
     *ret = t;
     return 0;
 }
@@ -57,6 +86,7 @@ void tracker_free(struct tracker *t)
 {
     if (!t)
         return;
+    outbox_watch(t->outbox, NULL, NULL);
     mark_free(t->mark);
     free(t);
 }
@@ -67,29 +97,16 @@ void tracker_handed(struct tracker *t, const struct batch *b)
         t->last_ns = b->items[b->n_items - 1].time_ns;
 }
 
-void tracker_add(struct tracker_unsafe *u, uint64_t first_ns, uint64_t measurements)
+static void note(struct tracker *t, const struct tracker_unsafe *unsafe, bool ended)
 {
-    if (first_ns > 0 && (u->first_ns == 0 || first_ns < u->first_ns))
-        u->first_ns = first_ns;
-    u->measurements += measurements;
-}
-
-static void write_mark(struct tracker *t, const struct tracker_unsafe *unsafe, bool ended)
-{
-    struct tracker_unsafe all = *unsafe;
-
-    tracker_add(&all, outbox_untold_ns(t->outbox), 0);
-    const struct mark_state state = {all.first_ns, t->last_ns, all.measurements};
-    int r = mark_note(t->mark, &state, ended);
-    if (r && !t->unwritable)
-        log_event(LOG_WARNING, "mark_unwritable", LOG_RESULT("error", r));
-    t->unwritable = r != 0;
+    t->noted = (struct mark_state){unsafe->first_ns, t->last_ns, unsafe->measurements};
+    write_mark(t, ended);
 }
 
 void tracker_note(struct tracker *t, const struct tracker_unsafe *unsafe)
 {
     if (t)
-        write_mark(t, unsafe, false);
+        note(t, unsafe, false);
 }
 
 void tracker_end(struct tracker *t, const struct tracker_unsafe *unsafe)
@@ -104,5 +121,5 @@ void tracker_end(struct tracker *t, const struct tracker_unsafe *unsafe)
     for (size_t id = 0; id < GAP_IDS; id++)
         all.measurements += untold.notes[id].measurements;
     tracker_add(&all, first_ns, 0);
-    write_mark(t, &all, true);
+    note(t, &all, true);
 }

@@ -3,8 +3,9 @@
 
 /*
  * Keeps the agent's mark (pcc/mark.h): tells of what was lost with the agent before this
- * one, as a gap, and writes down what would be lost with this one. That the loss before
- * is still to be told is part of that, until the batch that tells of it is safe.
+ * one, as a gap, and writes down what would be lost with this one. A gap that is still to
+ * be told is part of that from the moment when it is noted with the outbox, until the
+ * batch that tells of it is safe.
  *
  * Thread: sender, once it runs.
  */

@@ -241,10 +241,24 @@ def test_parts_that_are_whole_stay_where_others_are_damaged():
     assert [g["measurements"] for g in gaps if g["kind"] == "damaged"] == [6], gaps
 
 
+def test_parts_that_are_whole_are_sent_and_the_others_kept():
+    spool, a = filled(3)
+    b = split_one(spool)
+    flip(paths(spool)[0], os.path.getsize(paths(spool)[0]) - 1)
+    stored, want, gaps = deliver(spool, a, b)
+    assert not stored - want and (want - stored).total() == 6
+    assert [g["measurements"] for g in gaps if g["kind"] == "damaged"] == [6], gaps
+    kept = look(spool, "check")[1]
+    assert [k["damaged"] for k in kept] == ["the body's checksum differs"], kept
+    assert look(spool, "repair", "--refused")[2]["put_back_measurements"] == "0"
+
+
 def test_what_is_whole_in_rejected_is_sent_after_a_repair_and_once():
     spool, a = filled(3)
     b = split_one(spool)
     flip(paths(spool)[0], os.path.getsize(paths(spool)[0]) - 1)
+    # As where it could not be read at all when it was its turn.
+    os.rename(paths(spool)[0], os.path.join(spool, "rejected", files(spool)[0]))
     pcd = Pcd()
     c = agent(pcd, spool)
     wait_empty(spool)

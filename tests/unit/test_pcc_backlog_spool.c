@@ -321,6 +321,56 @@ START_TEST(full_spool_drops_its_oldest)
 }
 END_TEST
 
+static uint64_t n_noted;
+static uint64_t files_when_noted;
+
+static void gap_is_noted(void *arg)
+{
+    (void)arg;
+    n_noted++;
+    files_when_noted = on_disk().files;
+}
+
+static void remove_files(void)
+{
+    struct spool_folder folder;
+    uint64_t *numbers;
+    size_t n;
+
+    ck_assert_int_eq(spool_folder_open(home.path, false, &folder), 0);
+    ck_assert_int_eq(spool_folder_list(folder.fd, &numbers, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        spool_folder_remove(folder.fd, numbers[i]);
+    free(numbers);
+    spool_folder_close(&folder);
+}
+
+/* Who dies in between tells of it twice, and not never. */
+START_TEST(loss_is_noted_before_its_file_leaves)
+{
+    end();
+    spool_conf.max_bytes = conf.spool_max_bytes = 4 * 4096;
+    begin();
+    n_noted = 0;
+    outbox_watch(outbox, gap_is_noted, NULL);
+    for (uint64_t t = 1; counters.dropped < 1; t++)
+        add(t, 1);
+    ck_assert_uint_eq(n_noted, 1);
+    ck_assert_uint_eq(files_when_noted, 4);
+    end();
+    /* Somebody removes them, which is found when it is their turn. */
+    begin();
+    outbox_watch(outbox, gap_is_noted, NULL);
+    remove_files();
+    struct backlog_post post;
+    ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), E_GONE);
+    ck_assert_uint_eq(n_noted, 5);
+    ck_assert_uint_eq(files_when_noted, 1);
+    ck_assert_uint_eq(counters.lost[GAP_DAMAGED], 4);
+    ck_assert_uint_eq(on_disk().files, 0);
+}
+END_TEST
+
 START_TEST(sampling_stops_when_all_is_full_if_that_is_wanted)
 {
     end();
@@ -410,6 +460,7 @@ int main(void)
     tcase_add_loop_test(c, batch_that_is_too_large_is_cut_wherever_it_is, 0, 3);
     tcase_add_loop_test(c, refused_batch_is_kept_wherever_it_is, 0, 3);
     tcase_add_test(c, full_spool_drops_its_oldest);
+    tcase_add_test(c, loss_is_noted_before_its_file_leaves);
     tcase_add_test(c, sampling_stops_when_all_is_full_if_that_is_wanted);
     tcase_add_test(c, sampling_goes_on_while_the_spool_takes_batches);
     tcase_add_test(c, batch_with_a_file_is_not_lost_where_memory_is_full);

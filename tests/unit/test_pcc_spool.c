@@ -429,14 +429,16 @@ START_TEST(full_spool_takes_nothing_until_the_oldest_is_dropped)
                      E_FULL);
     assert_next(SESSION, 1);
     spool_in_flight(spool, true);
-    ck_assert_uint_eq(spool_drop_oldest(spool, &lost), 5); /* the second */
+    ck_assert_uint_eq(spool_weigh_oldest(spool, &lost), 5); /* the second */
+    spool_drop_oldest(spool);
     ck_assert_uint_eq(lost.notes[GAP_SPOOL_FULL].from_ns, AT(2));
     ck_assert_uint_eq(lost.notes[GAP_SPOOL_FULL].measurements, 5);
     ck_assert_uint_eq(lost.notes[GAP_MISSED].ticks, 2); /* that it told of */
-    ck_assert_uint_eq(spool_drop_oldest(spool, &lost), 0);
+    ck_assert_uint_eq(spool_weigh_oldest(spool, &lost), 0);
     spool_in_flight(spool, false);
-    ck_assert_uint_eq(spool_drop_oldest(spool, &lost), 5);
-    ck_assert_uint_eq(spool_drop_oldest(spool, &lost), 0); /* the last is covered */
+    ck_assert_uint_eq(spool_weigh_oldest(spool, &lost), 5);
+    spool_drop_oldest(spool);
+    ck_assert_uint_eq(spool_weigh_oldest(spool, &lost), 0); /* the last is covered */
     (void)put(SESSION, 4, false);
     assert_next(SESSION, 4);
 }
@@ -477,23 +479,106 @@ START_TEST(batch_that_is_not_durable_is_not_there)
 }
 END_TEST
 
-/* In the header, and only noticed when it is its turn; in the body, in which case it is
- * known what is lost. */
-START_TEST(damaged_file_is_set_aside_and_the_next_one_taken)
+/* A header that can't be read any more tells of no gaps, but the loss is known. */
+START_TEST(dropped_file_that_is_damaged_is_a_loss_of_the_same_size)
+{
+    struct gap_set lost = {0};
+    uint64_t number = put(SESSION, 1, false);
+
+    flip(file("", number), 20);
+    ck_assert_uint_eq(spool_weigh_oldest(spool, &lost), 5);
+    ck_assert_uint_eq(lost.notes[GAP_SPOOL_FULL].from_ns, AT(1));
+    ck_assert_uint_eq(lost.notes[GAP_SPOOL_FULL].measurements, 5);
+    ck_assert_uint_eq(lost.notes[GAP_MISSED].ticks, 0);
+    spool_drop_oldest(spool);
+    assert_empty();
+}
+END_TEST
+
+/* What is next is damaged, or gone. */
+static void assert_damaged(uint64_t seq, bool readable)
 {
     struct gap_set lost = {0};
     struct spool_batch got;
+
+    ck_assert_int_eq(spool_take(spool, &lost, &got), E_MALFORMED);
+    ck_assert_uint_eq(lost.notes[GAP_DAMAGED].from_ns, AT(seq));
+    ck_assert_uint_eq(lost.notes[GAP_DAMAGED].measurements, 5);
+    ck_assert_uint_eq(lost.notes[GAP_MISSED].ticks, readable ? 2 : 0);
+    spool_give_up(spool);
+}
+
+/* In the header, and only noticed when it is its turn; in the body, in which case the
+ * gaps are known that it told of. */
+START_TEST(damaged_file_is_set_aside_and_the_next_one_taken)
+{
     uint64_t number = put(SESSION, 1, false);
 
     (void)put(SESSION, 2, false);
     flip(file("", number), _i == 0 ? 20 : -1);
-    ck_assert_int_eq(spool_take(spool, &lost, &got), 0);
-    ck_assert_uint_eq(got.label->seq, 2);
+    assert_damaged(1, _i == 1);
+    assert_next(SESSION, 2);
     ck_assert_uint_eq(counts().damaged, 1);
     ck_assert_uint_eq(counts().files, 1);
     ck_assert_int_eq(access(file("rejected/", number), F_OK), 0);
-    ck_assert_uint_eq(lost.notes[GAP_DAMAGED].measurements, _i == 0 ? 0 : 5);
-    ck_assert_uint_eq(lost.notes[GAP_MISSED].ticks, _i == 0 ? 0 : 2);
+}
+END_TEST
+
+/* Of the file in rejected/. Return: how many parts it has. */
+static size_t read_rejected(uint64_t number, struct spool_file *ret)
+{
+    static uint8_t bytes[4096];
+    struct err_at why;
+    int fd = open(file("rejected/", number), O_RDONLY);
+    ssize_t n = read(fd, bytes, sizeof bytes);
+
+    ck_assert_int_gt(n, 0);
+    (void)close(fd);
+    ck_assert_int_eq(spool_file_read(span_of(bytes, (size_t)n), ret, &why), E_MALFORMED);
+    return ret->n_parts;
+}
+
+/* One of three batches in one file: the others are sent, and the one is kept as it is, so
+ * that nobody takes it for whole; also where the file is cut once more meanwhile. */
+START_TEST(damaged_part_leaves_the_others)
+{
+    static struct spool_file kept;
+
+    (void)put(SESSION, 1, false);
+    assert_next(SESSION, 1);
+    ck_assert_int_eq(split(SESSION, 2, 3), 0);
+    flip(file("", 1), -1);
+    open_spool();
+    assert_next(SESSION, 2);
+    ck_assert_int_eq(split(SESSION, 4, 5), 0);
+    open_spool();
+    assert_next(SESSION, 4);
+    spool_stored(spool);
+    assert_next(SESSION, 5);
+    spool_stored(spool);
+    assert_damaged(3, true);
+    assert_empty();
+    ck_assert_uint_eq(counts().damaged, 1);
+    ck_assert_uint_eq(read_rejected(2, &kept), 1);
+    ck_assert_uint_eq(kept.parts[0].label.seq, 3);
+    ck_assert(kept.parts[0].damaged);
+}
+END_TEST
+
+START_TEST(part_that_is_cut_off_leaves_those_before)
+{
+    struct stat st;
+
+    (void)put(SESSION, 1, false);
+    assert_next(SESSION, 1);
+    ck_assert_int_eq(split(SESSION, 2, 3), 0);
+    ck_assert_int_eq(stat(file("", 1), &st), 0);
+    ck_assert_int_eq(truncate(file("", 1), st.st_size - 1), 0);
+    open_spool();
+    assert_next(SESSION, 2);
+    spool_stored(spool);
+    assert_damaged(3, true);
+    assert_empty();
 }
 END_TEST
 
@@ -520,6 +605,7 @@ START_TEST(file_that_somebody_removed_is_passed_over)
 
     (void)put(SESSION, 2, false);
     ck_assert_int_eq(unlink(file("", number)), 0);
+    assert_damaged(1, false);
     assert_next(SESSION, 2);
     ck_assert_uint_eq(counts().files, 1);
 }
@@ -650,6 +736,9 @@ int main(void)
     tcase_add_test(c, disk_keeps_its_reserve);
     tcase_add_loop_test(c, batch_that_is_not_durable_is_not_there, 0, 3);
     tcase_add_loop_test(c, damaged_file_is_set_aside_and_the_next_one_taken, 0, 2);
+    tcase_add_test(c, dropped_file_that_is_damaged_is_a_loss_of_the_same_size);
+    tcase_add_test(c, damaged_part_leaves_the_others);
+    tcase_add_test(c, part_that_is_cut_off_leaves_those_before);
     tcase_add_test(c, what_is_damaged_at_the_start_is_set_aside_then);
     tcase_add_test(c, file_that_somebody_removed_is_passed_over);
     tcase_add_test(c, other_files_are_let_be_but_for_half_written_ones);

@@ -108,7 +108,7 @@ START_TEST(file_is_read_as_the_format_says)
     assert_labels(&got);
     ck_assert_uint_eq(got.bytes, GOLDEN.n);
     for (size_t i = 0; i < 2; i++) {
-        ck_assert(got.parts[i].whole);
+        ck_assert(!got.parts[i].damaged);
         ck_assert(span_equal(got.parts[i].body, file.parts[i].body));
     }
     free((void *)(uintptr_t)bytes.data);
@@ -150,8 +150,8 @@ START_TEST(no_flipped_bit_goes_unnoticed)
             continue;
         }
         ck_assert_uint_eq(got.n_parts, 2);
-        ck_assert_int_eq(got.parts[0].whole, bit / 8 >= header + 8);
-        ck_assert_int_eq(got.parts[1].whole, bit / 8 < header + 8);
+        ck_assert_int_eq(got.parts[0].damaged, bit / 8 < header + 8);
+        ck_assert_int_eq(got.parts[1].damaged, bit / 8 >= header + 8);
     }
     free(data);
 }
@@ -167,8 +167,8 @@ START_TEST(file_cut_short_anywhere_is_noticed)
         ck_assert_int_gt(spool_file_read(bytes, &got, &why), 0);
         ck_assert_ptr_nonnull(why.what);
         if (got.n_parts > 0) {
-            ck_assert_int_eq(got.parts[0].whole, n >= GOLDEN.n - 2);
-            ck_assert(!got.parts[1].whole);
+            ck_assert_int_eq(got.parts[0].damaged, n < GOLDEN.n - 2);
+            ck_assert(got.parts[1].damaged);
         }
         free((void *)(uintptr_t)bytes.data);
     }
@@ -184,7 +184,7 @@ START_TEST(bytes_behind_the_end_are_noticed)
     memcpy(longer, golden, sizeof golden); /* its terminator, too */
     ck_assert_int_eq(spool_file_read(span_of(longer, sizeof longer), &got, &why),
                      E_MALFORMED);
-    ck_assert(got.parts[0].whole && got.parts[1].whole);
+    ck_assert(!got.parts[0].damaged && !got.parts[1].damaged);
 }
 END_TEST
 
