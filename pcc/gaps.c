@@ -5,6 +5,7 @@
 #include "proto/wire.h"
 
 #include <assert.h>
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -30,6 +31,14 @@ static const struct {
 const char *gaps_name(enum gap_id id)
 {
     return gap_words[id].name;
+}
+
+bool gaps_tells(const struct measurement *m, enum gap_id id)
+{
+    const char *reason = gap_words[id].reason;
+
+    return span_equal(m->subsystem, SPAN(WIRE_SUBSYSTEM_PCC_GAP)) &&
+           memmem(m->text.data, m->text.n, reason, strlen(reason));
 }
 
 struct gap_note gaps_of_batch(const struct batch *b)

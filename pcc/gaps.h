@@ -54,6 +54,9 @@ struct gap_note gaps_of_batch(const struct batch *b);
 
 /* Makes one note of two; @note may be empty. */
 void gaps_merge(struct gap_note *to, const struct gap_note *note);
+/* Is this the measurement with which gaps_emit() tells of such a note? */
+bool gaps_tells(const struct measurement *m, enum gap_id id);
+
 /* Merges @note into the set. */
 void gaps_add(struct gap_set *set, enum gap_id id, const struct gap_note *note);
 /* Merges all of @from into @to. */

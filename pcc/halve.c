@@ -23,6 +23,31 @@ static int take_part(const struct batch *whole, size_t from, size_t n, struct ba
     return r ? r : batch_append_range(ret, whole, from, n);
 }
 
+static bool tells(const struct batch *b, enum gap_id id)
+{
+    for (size_t i = 0; i < b->n_items; i++) {
+        const struct measurement m = batch_get(b, i);
+        if (gaps_tells(&m, id))
+            return true;
+    }
+    return false;
+}
+
+/* Gaps go with the half that tells of them, and with both where both do: then each of
+ * them is lost with either. */
+static void share_gaps(const struct batch parts[2], const struct gap_set *whole,
+                       struct label labels[2])
+{
+    for (int id = 0; id < GAP_IDS; id++) {
+        const struct gap_note *note = &whole->notes[id];
+        bool by_second = !gap_note_is_empty(note) && tells(&parts[1], (enum gap_id)id);
+        if (!by_second || tells(&parts[0], (enum gap_id)id))
+            gaps_add(&labels[0].carried, (enum gap_id)id, note);
+        if (by_second)
+            gaps_add(&labels[1].carried, (enum gap_id)id, note);
+    }
+}
+
 static int encode_both(struct recoder *r, const struct label *label, struct session *s,
                        const struct batch parts[2], struct half ret[2])
 {
@@ -32,7 +57,7 @@ static int encode_both(struct recoder *r, const struct label *label, struct sess
     for (size_t i = 0; i < 2; i++)
         labels[i] =
             (struct label){.form = label->form, .range = gaps_of_batch(&parts[i])};
-    labels[0].carried = label->carried;
+    share_gaps(parts, &label->carried, labels);
     session_number_halves(s, label, labels);
     for (size_t i = 0; i < 2 && result == 0; i++) {
         ret[i].label = labels[i];

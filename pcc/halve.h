@@ -18,7 +18,7 @@ void halves_done(struct half halves[2]);
 /**
  * halve() - make two batches of one
  * @whole: its identifier is set
- * @label: its label; the halves have its form, and the first one tells of its gaps
+ * @label: its label; the halves have its form, and each the gaps that it tells of
  * @s:     gives the halves their SEQs
  *
  * Return: 0; E_TOO_LARGE if there is only one tick, or a half is beyond our own limits;

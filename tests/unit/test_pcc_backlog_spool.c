@@ -269,6 +269,44 @@ START_TEST(batch_that_is_too_large_is_cut_wherever_it_is)
 }
 END_TEST
 
+/* Gaps are told of in a batch's first tick, or its last: with which half are they lost?
+ */
+START_TEST(half_that_tells_of_a_gap_has_it_in_its_label)
+{
+    struct outbox_slot slot = {0};
+    struct gap_set pending = {0};
+    struct gap_set lost = {0};
+
+    batch_init(&slot.batch, &batch_limits_default);
+    for (uint64_t t = 1; t <= 4; t++) {
+        batches_add(&slot.batch, START + t * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        if (t == 1)
+            gaps_add(&pending, GAP_FULL, &(struct gap_note){1, 2, 3, 4});
+        if (t == 4)
+            gaps_add(&pending, GAP_MISSED, &(struct gap_note){5, 6, 7, 8});
+        gaps_emit(&pending, &slot.carried, &slot.batch, START + t * SEC);
+    }
+    (void)backlog_add(backlog, &slot, &agreement, 0);
+    batch_done(&slot.batch);
+    (void)next(0);
+    backlog_give_back(backlog);
+    ck_assert_int_eq(backlog_split(backlog), 0);
+    (void)next(0);
+    if (_i == 0) {
+        backlog_give_back(backlog);
+        backlog_reject(backlog, "bad");
+    } else {
+        backlog_stored(backlog, false, 0);
+        (void)next(0);
+        backlog_give_back(backlog);
+        backlog_reject(backlog, "bad");
+    }
+    outbox_collect_gaps(outbox, OUTBOX_WAIT, &lost);
+    ck_assert_uint_eq(lost.notes[GAP_FULL].measurements, _i == 0 ? 4 : 0);
+    ck_assert_uint_eq(lost.notes[GAP_MISSED].measurements, _i == 0 ? 0 : 8);
+}
+END_TEST
+
 START_TEST(refused_batch_is_kept_wherever_it_is)
 {
     static const enum pcc_spool when[] = {PCC_SPOOL_AUTO, PCC_SPOOL_ALWAYS,
@@ -458,6 +496,7 @@ int main(void)
     tcase_add_test(c, batches_of_an_older_session_have_the_floor_of_that);
     tcase_add_test(c, with_always_each_batch_has_a_file_until_it_is_stored);
     tcase_add_loop_test(c, batch_that_is_too_large_is_cut_wherever_it_is, 0, 3);
+    tcase_add_loop_test(c, half_that_tells_of_a_gap_has_it_in_its_label, 0, 2);
     tcase_add_loop_test(c, refused_batch_is_kept_wherever_it_is, 0, 3);
     tcase_add_test(c, full_spool_drops_its_oldest);
     tcase_add_test(c, loss_is_noted_before_its_file_leaves);
