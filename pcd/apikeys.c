@@ -56,13 +56,11 @@ static void explain(int r, const struct key_lines *lines, char *ret_text, size_t
     (void)snprintf(ret_text, size, "%s", text);
 }
 
-/* May somebody have at the file who should not? Where it belongs to another user, its
- * group is how pcd gets to read it. */
+/* May somebody have at the file who should not? That its group may read it is how a pcd
+ * of that group does. */
 static bool is_exposed(const struct stat *st)
 {
-    mode_t mine = st->st_uid == geteuid() ? S_IRGRP : 0;
-
-    return (st->st_mode & (S_IROTH | S_IWOTH | S_IWGRP | mine)) != 0;
+    return (st->st_mode & (S_IROTH | S_IWOTH | S_IWGRP)) != 0;
 }
 
 static void report(const struct apikeys *k, const struct key_lines *lines,
@@ -78,9 +76,9 @@ static void report(const struct apikeys *k, const struct key_lines *lines,
     if (!is_exposed(st))
         return;
     (void)snprintf(mode, sizeof mode, "%04o", (unsigned)st->st_mode & 07777u);
-    log_event(LOG_WARNING, "keys_exposed", LOG_STR("file", k->path),
-              LOG_STR("mode", mode),
-              LOG_STR("reason", "others may read or write it; chmod 600"));
+    log_event(
+        LOG_WARNING, "keys_exposed", LOG_STR("file", k->path), LOG_STR("mode", mode),
+        LOG_STR("reason", "others may read or write it, or its group write; chmod 640"));
 }
 
 int apikeys_read(struct apikeys *k, char *reterr_text, size_t size)

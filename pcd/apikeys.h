@@ -29,7 +29,8 @@ struct apikeys {
  * apikeys_read() - take the keys that stand in the file, and log what they are
  * @reterr_text: on anything but 0, why not, for the user
  *
- * Warns of keys that are short, and of a file that others may read or write.
+ * Warns of keys that are short, and of a file that others may read or write, or
+ * its group may write.
  *
  * Return: 0; as auth_take(); E_TOO_LARGE also for more than APIKEYS_MAX bytes;
  *         E_UNSUPPORTED: no regular file; E_PENDING: it grew while it was read; -errno.

@@ -207,10 +207,10 @@ def test_a_changed_file_is_taken_by_itself_and_a_broken_one_is_not():
     assert pcd.stop() == 0, pcd.log
 
 
-def test_a_file_that_others_may_read_or_write_gets_a_warning():
+def test_a_file_that_others_may_read_or_its_group_may_write_gets_a_warning():
     pcd = start("a-key-of-some-length")
     assert "keys_exposed" not in pcd.log
-    for mode in (0o640, 0o604, 0o620, 0o602):
+    for mode in (0o644, 0o604, 0o602, 0o620, 0o660):
         pcd.lines.clear()
         os.chmod(apikeys(pcd), mode)
         pcd.process.send_signal(signal.SIGHUP)
@@ -221,6 +221,17 @@ def test_a_file_that_others_may_read_or_write_gets_a_warning():
     assert pcd.stop() == 0, pcd.log
     assert "keys_exposed" not in pcd.log
     assert "keys_weak" not in pcd.log
+
+
+def test_a_file_that_its_group_may_read_gets_no_warning():
+    """It is how pcd reads a file that is root's."""
+    home = folder()
+    put(os.path.join(home, "apikeys"), "a-key-of-some-length", mode=0o640)
+    pcd = Pcd(home=home, key=None)
+    pcd.process.send_signal(signal.SIGHUP)
+    wait_for("it to be read again", lambda: pcd.log.count("event=keys_loaded") == 2)
+    assert pcd.stop() == 0, pcd.log
+    assert "keys_exposed" not in pcd.log
 
 
 def test_a_hundred_thousand_keys():
