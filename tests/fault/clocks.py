@@ -15,6 +15,7 @@ from faults import sanitizers_of
 
 LIBRARY = os.path.abspath(os.path.join(BUILD, "tests", "fault", "libpcclock.so"))
 HOUR = 3600
+DAY = 24 * HOUR
 
 
 class Clock:

@@ -8,8 +8,9 @@ import os
 import sys
 import time
 
-from clocks import HOUR, Clock
+from clocks import DAY, HOUR, Clock
 from e2e import PCD, Pcc, Pcd, folder, keyed, measurements, run, wait_for
+from relay import Network
 
 QUICK = {"FREQUENCY": "100ms", "SUBSYSTEMS": "/proc/uptime", "BATCH_SIZE": "5",
          "FLUSH_INTERVAL": "500ms"}
@@ -237,6 +238,50 @@ def test_a_server_whose_clock_jumps_stores_all_once():
         assert status == 200 and headers["Idempotent-Replayed"] == "true", seq
     assert pcd.stored("h").count(b"\n") == n
     assert pcd.stop() == 0, pcd.log
+
+
+def spooled(pcc):
+    return sum(name.endswith(".batch") for name in os.listdir(pcc.options["SPOOL_DIR"]))
+
+
+def test_batches_that_are_sent_again_after_days_are_stored_once():
+    """What pcd stored, but could not tell, waits in the agent's spool for 25 days: over 20 of
+    them neither runs, and 5 of them pcd runs without the agent."""
+    clock = Clock(program=PCD)
+    days = {"environment": clock.environment, "CHECKPOINT_INTERVAL": "1s"}
+    pcd = Pcd(**days)
+    relay = Network().relay(pcd.port)
+    agents_clock = Clock()
+    pcc = start(relay, agents_clock, SPOOL="always", SPOOL_DIR=folder(), BATCH_SIZE="2")
+    wait_ticks(pcd, 4)
+    relay.suffer("mute")
+    wait_for("batches that wait", lambda: spooled(pcc) >= 5, 30)
+    assert pcc.stop() == 0, pcc.log
+    relay.suffer("drop")
+    n = int(pcc.wait_line(r"event=stopped .*\bsent=(\d+)").group(1))
+    assert pcd.stop() == 0, pcd.log
+    unanswered = len(stored(pcd)) - n
+    assert unanswered > 0, (unanswered, pcc.log)
+
+    for each in clock, agents_clock:
+        each.set(wall=20 * DAY, boot=20 * DAY)
+    pcd = Pcd(home=pcd.home, port=pcd.port, **days)
+    for each in clock, agents_clock:
+        each.set(wall=25 * DAY, boot=25 * DAY)
+    before = pcd.metrics()["pcd_checkpoints_total"]
+    assert pcd.post({"identifier": "other", "measurements": measurements(1)})[0] == 200
+    wait_for("a checkpoint", lambda: pcd.metrics()["pcd_checkpoints_total"] > before)
+    relay.suffer(None)
+    again = Pcc(relay, environment=agents_clock.environment, **pcc.options)
+    wait_for("an empty spool", lambda: spooled(again) == 0, 30)
+    assert again.stop() == 0, again.log
+    replayed = int(again.wait_line(r"event=stopped .*\breplayed=(\d+)").group(1))
+    assert replayed == unanswered, (replayed, unanswered)
+    assert pcd.stop() == 0, pcd.log
+    lines = stored(pcd)
+    assert canonical(lines) == canonical(again.taken())
+    assert len({m["measurement"] for m in lines if m["subsystem"] != "pcc/gap"}) == \
+        len(plain(lines)[0])
 
 
 run(sys.modules[__name__])
