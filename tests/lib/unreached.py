@@ -16,7 +16,7 @@ import sys
 DECODERS = re.compile(
     r"common/(base64|delta|gzip|json|msgpack|opt_file|opt_text|shape|utf8|cursor)[a-z_]*\.c"
     r"|pcd/(log_reader|keys_file|keys_sorted|key_set|glob|auth|head)\.c"
-    r"|pcc/(answer|form|mounts|cgroup|spool_file)\.c")
+    r"|pcc/(answer|form|mounts|mark|cgroup|spool_file)\.c")
 
 
 def read_explained(path):

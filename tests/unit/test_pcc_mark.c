@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -239,6 +240,17 @@ START_TEST(file_that_was_changed_at_any_byte_is_taken_for_empty)
 }
 END_TEST
 
+START_TEST(link_in_the_files_place_is_not_followed)
+{
+    struct mark *m = NULL;
+
+    ck_assert_int_eq(renameat(home.fd, "mark", home.fd, "other"), 0);
+    ck_assert_int_eq(symlinkat("other", home.fd, "mark"), 0);
+    ck_assert_int_eq(mark_open(home.fd, &first_start, &m), -ELOOP);
+    ck_assert_ptr_null(m);
+}
+END_TEST
+
 START_TEST(nothing_new_is_not_written)
 {
     note(WALL, WALL, 5);
@@ -296,6 +308,7 @@ int main(void)
     tcase_add_test(c, clock_set_back_in_between_still_makes_a_range);
     tcase_add_test(c, other_identifier_has_nothing_to_tell);
     tcase_add_test(c, file_that_was_changed_at_any_byte_is_taken_for_empty);
+    tcase_add_test(c, link_in_the_files_place_is_not_followed);
     tcase_add_test(c, nothing_new_is_not_written);
     tcase_add_test(c, what_could_not_be_written_is_tried_again);
     tcase_add_test(c, open_survives_any_failed_allocation);
