@@ -6,8 +6,10 @@ import http.client
 import json
 import os
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
-from e2e import KEY, Pcc, Pcd, folder, lines, measurements, run, wait_for
+from e2e import KEY, PATIENCE, Pcc, Pcd, folder, lines, measurements, run, wait_for
 
 OTHER = "another-key-0123456789"
 
@@ -68,6 +70,53 @@ def test_a_key_that_brings_too_many_batches_waits_and_others_do_not():
     assert pcd.stop() == 0, pcd.log
     assert pcd.stored("host") == b"".join(lines(b) for b in stored)
     assert pcd.stored("other") == lines(other)
+
+
+def post_until(pcd, host, over):
+    """Posts batches of one measurement as fast as they are answered, until over(status) of
+    an answer. Return: those that were stored, and those that were refused."""
+    connection = pcd.connect()
+    stored, waiting = [], []
+    status, number = 0, 0
+    while not over(status):
+        one = batch(host, number)
+        answer = pcd.post(one, connection=connection)
+        status = answer[0]
+        if status != 200:
+            refused(answer, "too many batches with this key")
+        (stored if status == 200 else waiting).append(one)
+        number += 1
+    connection.close()
+    return stored, waiting
+
+
+def test_a_key_stores_what_its_rate_pays_for_and_no_more():
+    rate = 5
+    pcd = start(RATE=str(rate))
+    began = time.monotonic()
+    dry = []  # when the bucket was seen to be empty
+
+    def over(status):
+        """Three seconds after that all have sent enough, or the machine is too slow."""
+        now = time.monotonic()
+        if status == 429:
+            dry.append(now)
+        return now - dry[0] > 3 if dry else now - began > 60 * PATIENCE
+
+    # The key counts, however many connections and hosts it is used for.
+    hosts = [f"host-{n}" for n in range(4)]
+    with ThreadPoolExecutor(len(hosts)) as threads:
+        sent = list(threads.map(lambda host: post_until(pcd, host, over), hosts))
+    took = time.monotonic() - began
+    assert pcd.stop() == 0, pcd.log
+    n_stored = sum(pcd.stored(host).count(b"\n") for host in hosts)
+    n_refused = sum(len(waiting) for _, waiting in sent)
+    # The bucket was full, and every second pays for `rate`; one for how coarse clocks are.
+    assert n_refused > 0 and n_stored <= (10 + took) * rate + 1, (n_stored, n_refused, took)
+    assert n_stored > 10 * rate, "nothing flowed into the bucket"
+    # What was told to wait is nowhere; what was not is there, once.
+    for host, (stored, _) in zip(hosts, sent):
+        assert pcd.stored(host) == b"".join(lines(b) for b in stored), host
 
 
 def test_an_address_that_asks_too_often_waits_and_others_do_not():
