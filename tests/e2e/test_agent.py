@@ -128,7 +128,10 @@ def test_nothing_is_lost_while_the_server_is_away():
     assert {r.key[0] for r in back.requests} == {session}
     stored = {r.key: r.measurements for r in stub.requests + back.requests if r.taken}
     assert sorted(m for batch in stored.values() for m in batch) == sorted(plain(pcc.taken()))
-    assert not gaps(plain(pcc.taken())), "a tick was missed"
+    # A busy machine may miss a tick or two; none was dropped, and no send held them up.
+    told = gaps(plain(pcc.taken()))
+    assert all(gap["kind"] == "missed" for gap in told), told
+    assert sum(gap["ticks"] for gap in told) < 10, told
 
 
 def test_ticks_stay_on_the_grid_while_the_server_stalls():
@@ -166,7 +169,8 @@ def test_a_full_queue_drops_the_oldest_and_tells():
     told = wait_for("a gap", lambda: gaps(stub.stored), 60)
     wait_for("fresh batches", lambda: len(stub.requests) > 12, 30)
     pcc.stop()
-    told = gaps(stub.stored)
+    # A busy machine may have missed a tick, which is not the queue's doing.
+    told = [gap for gap in gaps(stub.stored) if gap["kind"] == "dropped"]
     # Every measurement and every tick that didn't arrive is told of; those that tell of
     # gaps, and went with their batch, count as measurements too.
     missing = set(plain(pcc.taken())) - set(stub.stored)
@@ -188,11 +192,12 @@ def test_a_stop_of_the_process_is_one_gap():
     pcc.process.send_signal(signal.SIGSTOP)
     time.sleep(2)  # twenty points of the grid pass
     pcc.process.send_signal(signal.SIGCONT)
-    told = wait_for("a gap", lambda: gaps(stub.stored), 30)
+    # One gap has it all; a busy machine may add one of a tick or two, but no burst of them.
+    told = wait_for("the gap", lambda: [gap for gap in gaps(stub.stored)
+                                        if gap["ticks"] >= 10], 30)
     assert pcc.stop() == 0, pcc.log
-    assert sum(gap["ticks"] for gap in told) >= 10, told
-    assert told[0]["kind"] == "missed"
-    assert len(gaps(stub.stored)) <= 3, gaps(stub.stored)  # no burst of them either
+    assert len(told) == 1 and told[0]["kind"] == "missed", told
+    assert len(gaps(stub.stored)) <= 3, gaps(stub.stored)
 
 
 def test_a_batch_is_sealed_before_the_flush_time_would_pass():

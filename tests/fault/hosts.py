@@ -113,7 +113,9 @@ class Member:
         return True
 
     def go_on(self):
-        if self.program is not None:
+        # One that was asked to end goes on since then. It is let be: the leak check at its
+        # end stops its threads, and waits for ever where a SIGCONT takes that stop away.
+        if self._alive():
             self.program.process.send_signal(signal.SIGCONT)
 
     def abandon(self):
