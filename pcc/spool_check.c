@@ -82,9 +82,7 @@ static int check_file(void *arg, const struct sight *s)
         sight_print_name(s, c->out);
         (void)fprintf(c->out, " whole=\"so the server refused it\"\n");
     }
-    if (!s->rejected && s->r < 0)
-        c->counts.unreadable++;
-    else if (!s->rejected)
+    if (!s->rejected && s->r >= 0)
         c->counts.bad += s->r || bad > 0;
     return 0;
 }

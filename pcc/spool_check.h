@@ -8,8 +8,7 @@
 struct check_counts {
     struct sight_sum waiting;
     struct sight_sum rejected;
-    uint64_t bad;        /* files of the spool with anything wrong in them */
-    uint64_t unreadable; /* and those that couldn't be read */
+    uint64_t bad; /* files of the spool that could be read, with anything wrong in them */
 };
 
 /**

@@ -89,7 +89,8 @@ void sight_add(const struct sight *s, struct sight_sum *sum)
 {
     sum->files++;
     sum->bytes += s->bytes;
-    sum->damaged += s->r != 0;
+    sum->damaged += s->r > 0;
+    sum->unreadable += s->r < 0;
     sum->parts += s->file.n_parts;
     for (size_t i = 0; i < s->file.n_parts; i++)
         gaps_merge(&sum->range, &s->file.parts[i].label.range);

@@ -26,6 +26,7 @@ struct sight {
 struct sight_sum {
     uint64_t files;
     uint64_t damaged;
+    uint64_t unreadable; /* by the disk's fault, or for want of memory */
     uint64_t parts;
     struct gap_note range;
     uint64_t bytes;

@@ -16,6 +16,7 @@
 
 #define EXIT_WELL 0
 #define EXIT_DAMAGED 1
+#define EXIT_UNREADABLE 2
 #define EXIT_USAGE 2
 
 static const char help[] =
@@ -31,7 +32,8 @@ static const char help[] =
     "          of as a pcc/gap, and what is whole in rejected/ is sent again; what the\n"
     "          server refused only with --refused: for when the server has learned to\n"
     "          take it. Exits with 1 if something could not be done.\n\n"
-    "list and check may run beside the agent. Exits with 2 if the spool can't be read.\n";
+    "list and check may run beside the agent. Exits with 2 if the spool, or a file\n"
+    "in it, can't be read.\n";
 
 static int fail(const char *what, const char *which, const char *why)
 {
@@ -69,10 +71,10 @@ static void print_total(const struct sight_sum *waiting, const struct sight_sum 
         (void)printf(" oldest=");
         print_age(now_ns > from_ns ? now_ns - from_ns : 0, stdout);
     }
-    (void)printf(" damaged=%" PRIu64 " rejected=%" PRIu64
+    (void)printf(" damaged=%" PRIu64 " unreadable=%" PRIu64 " rejected=%" PRIu64
                  " rejected_measurements=%" PRIu64 " rejected_bytes=%" PRIu64 "\n",
-                 waiting->damaged, rejected->files, rejected->range.measurements,
-                 rejected->bytes);
+                 waiting->damaged, waiting->unreadable + rejected->unreadable,
+                 rejected->files, rejected->range.measurements, rejected->bytes);
 }
 
 static int list_file(void *arg, const struct sight *s)
@@ -100,22 +102,23 @@ static int list(const struct spool_folder *f, const char *path)
     if (r)
         return fail("can't list", path, err_text(r));
     print_total(&waiting, &rejected);
-    return EXIT_WELL;
+    return waiting.unreadable + rejected.unreadable > 0 ? EXIT_UNREADABLE : EXIT_WELL;
 }
 
 static int check(const struct spool_folder *f, const char *path)
 {
     struct check_counts c;
     int r = spool_check(f, stdout, &c);
+    uint64_t unreadable = c.waiting.unreadable + c.rejected.unreadable;
 
     if (r)
         return fail("can't check", path, err_text(r));
     (void)printf("checked batches=%" PRIu64 " measurements=%" PRIu64 " bytes=%" PRIu64
                  " damaged=%" PRIu64 " unreadable=%" PRIu64 " rejected=%" PRIu64 "\n",
                  c.waiting.parts, c.waiting.range.measurements, c.waiting.bytes, c.bad,
-                 c.unreadable, c.rejected.files);
-    if (c.unreadable > 0)
-        return EXIT_USAGE;
+                 unreadable, c.rejected.files);
+    if (unreadable > 0)
+        return EXIT_UNREADABLE;
     return c.bad > 0 ? EXIT_DAMAGED : EXIT_WELL;
 }
 

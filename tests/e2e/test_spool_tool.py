@@ -203,6 +203,17 @@ def crc32c(data):
     return crc ^ 0xFFFFFFFF
 
 
+def test_what_can_not_be_read_is_not_called_damaged():
+    spool, _ = filled(2)
+    os.makedirs(os.path.join(spool, "rejected"), exist_ok=True)
+    for place in "", "rejected":  # a folder opens as a file does, but no byte of it is read
+        os.mkdir(os.path.join(spool, place, "00000000000000ff.batch"))
+    for verb in "list", "check":
+        waiting, rejected, total = look(spool, verb, status=2)
+        assert waiting[-1]["unreadable"] and rejected[-1]["unreadable"], (waiting, rejected)
+        assert total["damaged"] == "0" and total["unreadable"] == "2", total
+
+
 def test_repair_gets_damage_out_of_the_way_and_tells_of_the_loss():
     spool, a = filled()
     names, all_of_them = files(spool), paths(spool)
