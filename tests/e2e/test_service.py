@@ -226,15 +226,19 @@ def test_both_give_up_cores_and_privileges():
 def test_a_crash_leaves_no_core():
     if not shutil.which("prlimit"):
         raise Skip("there is no prlimit")
+    allowed = ["prlimit", "--core=unlimited", "--"]
     here = os.getcwd()
     os.chdir(folder())  # where a core would go
-    pcd = Pcd(under=["prlimit", "--core=unlimited", "--"])
+    pcd = Pcd(under=allowed)
+    pcc = Pcc(pcd, under=allowed)
     os.chdir(here)
-    # Not SIGQUIT, which a shell's background job ignores, and all that it starts.
-    pcd.process.send_signal(signal.SIGABRT)
-    _, status = os.waitpid(pcd.process.pid, 0)
-    pcd.process.returncode = -os.WTERMSIG(status)
-    assert os.WTERMSIG(status) == signal.SIGABRT and not os.WCOREDUMP(status), status
+    pcc.wait_line("event=started")
+    for program in (pcc, pcd):
+        # Not SIGQUIT, which a shell's background job ignores, and all that it starts.
+        program.process.send_signal(signal.SIGABRT)
+        _, status = os.waitpid(program.process.pid, 0)
+        program.process.returncode = -os.WTERMSIG(status)
+        assert os.WTERMSIG(status) == signal.SIGABRT and not os.WCOREDUMP(status), status
 
 
 # Without root

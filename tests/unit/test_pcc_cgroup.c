@@ -200,6 +200,7 @@ int main(void)
     TCase *c = tcase_create("cgroup");
     glob_t found;
 
+    tcase_set_timeout(c, 60); /* it makes thousands of folders */
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, container_is_one_object_of_its_files);
     tcase_add_test(c, both_layouts_are_found_and_nothing_else);
