@@ -51,6 +51,29 @@ def read(path):
     return records
 
 
+def moments(records, wanted, tells, choices):
+    """The numbers of records before which the power is to go, in order: @wanted of them, half
+    right before or after those that @tells says of that they matter, a quarter beside where a
+    sync begins or ends, as far as there are so many. "all": each of those two, and as many
+    others."""
+    def beside(is_one):
+        return sorted({i + after for i, r in enumerate(records) if is_one(r) for after in (0, 1)})
+
+    def some(numbers, n):
+        return choices.sample(numbers, min(n, len(numbers)))
+
+    telling = beside(tells)
+    syncs = beside(lambda r: r.type in (SYNC_BEGIN, SYNC_END, SYNC_FAILED))
+    if wanted == "all":
+        chosen = {*telling, *syncs}
+        n = 2 * len(chosen)
+    else:
+        n = int(wanted)
+        chosen = {*some(telling, n // 2), *some(syncs, n // 4)}
+    others = [i for i in range(len(records) + 1) if i not in chosen]
+    return sorted([*chosen, *some(others, n - len(chosen))])
+
+
 class File:
     """A file, whatever names it has."""
 

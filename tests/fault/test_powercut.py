@@ -26,6 +26,8 @@ from faults import Shim
 CUTS = os.environ.get("PC_POWERCUT_CUTS", "40")
 SEED = int(os.environ.get("PC_POWERCUT_SEED") or random.SystemRandom().randrange(1 << 32))
 CLIENTS = 3
+# Of texts. Where all moments are tried, there are fewer of them before the log has rolled.
+LENGTHS = (100, 20000) if CUTS == "all" else (0, 100, 1000)
 OPTIONS = {"LOG_MAX": "16MiB", "CHECKPOINT_INTERVAL": "1s"}
 TMPFS = "/dev/shm"
 ROOM = 1 << 29
@@ -54,7 +56,7 @@ def work(choices, **options):
     with open(os.open(os.path.join(home, "apikeys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
         f.write(KEY + "\n")
     disk = journal.Disk(home)
-    clients = [Client(i, port, choices.random(), (1, 2, 20), (0, 100, 1000))
+    clients = [Client(i, port, choices.random(), (1, 2, 20), LENGTHS)
                for i in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -79,22 +81,10 @@ def work(choices, **options):
     return clients, disk, runs
 
 
-def moments(records, choices):
-    """The numbers of records before which the power is to go."""
-    telling = [i + after for i, r in enumerate(records) for after in (0, 1)
-               if r.type not in (journal.WRITE, journal.SYNC_BEGIN, journal.SYNC_END)
-               or r.path in (".", "log", "data", "keys.new", "sessions")]
-    syncs = [i + after for i, r in enumerate(records) for after in (0, 1)
-             if r.type in (journal.SYNC_BEGIN, journal.SYNC_END)]
-    if CUTS == "all":
-        chosen = set(telling) | set(syncs)
-        return sorted(chosen | set(choices.sample(range(len(records)), min(len(chosen), len(records)))))
-    n = int(CUTS)
-    chosen = set(choices.sample(telling, min(n // 2, len(telling))))
-    chosen |= set(choices.sample(syncs, min(n // 4, len(syncs))))
-    while len(chosen) < min(n, len(records)):
-        chosen.add(choices.randrange(len(records) + 1))
-    return sorted(chosen)
+def tells(r):
+    """Does it change names, or is it of a file that all depends on?"""
+    return (r.type not in (journal.WRITE, journal.SYNC_BEGIN, journal.SYNC_END) or
+            r.path in (".", "log", "data", "keys.new", "sessions"))
 
 
 class Expected:
@@ -157,7 +147,7 @@ def powercut(**options):
     choices = random.Random(SEED)
     clients, disk, runs = work(choices, **options)
     records = [record for records in runs for record in records]
-    chosen = moments(records, choices)
+    chosen = journal.moments(records, CUTS, tells, choices)
     print(f"# seed {SEED}: {len(chosen)} cuts in {len(records)} operations, "
           f"{sum(len(c.answered) for c in clients)} batches answered", flush=True)
     assert len(chosen) > 0

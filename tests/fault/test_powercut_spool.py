@@ -7,7 +7,8 @@ An agent that spools everything works through an outage of its server, while the
 a journal of its spool. For each of some moments of it another agent starts on what a disk
 may hold then, and sends to a server of its own.
 
-PC_POWERCUT_SPOOL_CUTS says how many moments (8), PC_POWERCUT_SEED repeats a run's choices.
+PC_POWERCUT_SPOOL_CUTS says how many moments (all: each boundary of a sync and each change
+of a name, and as many others), PC_POWERCUT_SEED repeats a run's choices.
 """
 
 import json
@@ -21,7 +22,7 @@ import journal
 from e2e import PCC, Pcc, Pcd, folder, free_port, run, wait_for
 from faults import Shim
 
-CUTS = int(os.environ.get("PC_POWERCUT_SPOOL_CUTS", "8"))
+CUTS = os.environ.get("PC_POWERCUT_SPOOL_CUTS", "all")
 SEED = int(os.environ.get("PC_POWERCUT_SEED") or random.SystemRandom().randrange(1 << 32))
 FAST = {"FREQUENCY": "10ms", "BATCH_SIZE": "20", "SUBSYSTEMS": "/proc/uptime,/proc/loadavg",
         "FLUSH_INTERVAL": "500ms", "CATCHUP_SHARE": "1"}
@@ -114,14 +115,15 @@ def check(home, promises, taken):
         assert not lost, (first, last, n, len(due), len(lost))
 
 
+def tells(r):
+    """Does it change names?"""
+    return r.type in (journal.RENAME, journal.UNLINK) or r.path == "."
+
+
 def test_the_power_of_an_agent_goes_at_any_moment():
     choices = random.Random(SEED)
     records, taken = work()
-    # Not before the folder is in use, and half of them where something happens to names.
-    telling = [i for i, r in enumerate(records)
-               if r.type in (journal.RENAME, journal.UNLINK) or r.path == "."]
-    chosen = sorted(choices.sample(telling, CUTS // 2) +
-                    choices.sample(range(len(records)), CUTS - CUTS // 2))
+    chosen = journal.moments(records, CUTS, tells, choices)
     disk, promises, at, kept = journal.Disk(), Promises(), 0, 0
     for number in chosen:
         for record in records[at:number]:
@@ -134,9 +136,9 @@ def test_the_power_of_an_agent_goes_at_any_moment():
         try:
             check(home, promises, taken)
         except AssertionError as why:
-            raise AssertionError(f"seed {SEED}, cut {number} before {records[number][:4]}: "
+            raise AssertionError(f"seed {SEED}, cut {number} of {len(records)}: "
                                  f"{why}") from why
-    print(f"# seed {SEED}: {CUTS} cuts in {len(records)} operations, {kept} files kept")
+    print(f"# seed {SEED}: {len(chosen)} cuts in {len(records)} operations, {kept} files kept")
     assert kept > 0
 
 
