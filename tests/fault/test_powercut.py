@@ -26,8 +26,9 @@ from faults import Shim
 CUTS = os.environ.get("PC_POWERCUT_CUTS", "40")
 SEED = int(os.environ.get("PC_POWERCUT_SEED") or random.SystemRandom().randrange(1 << 32))
 CLIENTS = 3
-# Of texts. Where all moments are tried, there are fewer of them before the log has rolled.
-LENGTHS = (100, 20000) if CUTS == "all" else (0, 100, 1000)
+# Where all moments are tried, there are not so many before the log has rolled.
+BATCHES = ({"counts": (1, 2, 20), "sizes": (100, 20000), "pause": 0.05} if CUTS == "all" else
+           {"counts": (1, 2, 20), "sizes": (0, 100, 1000)})
 OPTIONS = {"LOG_MAX": "16MiB", "CHECKPOINT_INTERVAL": "1s"}
 TMPFS = "/dev/shm"
 ROOM = 1 << 29
@@ -56,7 +57,7 @@ def work(choices, **options):
     with open(os.open(os.path.join(home, "apikeys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
         f.write(KEY + "\n")
     disk = journal.Disk(home)
-    clients = [Client(i, port, choices.random(), (1, 2, 20), LENGTHS)
+    clients = [Client(i, port, choices.random(), **BATCHES)
                for i in range(CLIENTS)]
     for client in clients:
         client.start()

@@ -13,11 +13,13 @@ from e2e import KEY, keyed, lines
 
 
 class Client(threading.Thread):
-    """Posts one batch after the other, each once, and remembers what became of it."""
+    """Posts one batch after the other, each once, and remembers what became of it. pause:
+    seconds between them."""
 
-    def __init__(self, number, port, seed, counts=(1, 2, 3, 20, 100), sizes=(0, 100, 2000)):
+    def __init__(self, number, port, seed, counts=(1, 2, 3, 20, 100), sizes=(0, 100, 2000),
+                 pause=0):
         super().__init__(daemon=True)
-        self.counts, self.sizes = counts, sizes
+        self.counts, self.sizes, self.pause = counts, sizes, pause
         self.port = port
         self.random = random.Random(seed)
         self.identifier = f"host-{number}"
@@ -79,6 +81,7 @@ class Client(threading.Thread):
                         self.answered[seq] = time.monotonic_ns()
                         break
                     self.ended.wait(0.01)
+                self.ended.wait(self.pause)
         except Exception as why:  # told by the test
             self.failure = why
 
