@@ -212,6 +212,9 @@ def test_what_can_not_be_read_is_not_called_damaged():
         waiting, rejected, total = look(spool, verb, status=2)
         assert waiting[-1]["unreadable"] and rejected[-1]["unreadable"], (waiting, rejected)
         assert total["damaged"] == "0" and total["unreadable"] == "2", total
+    done, failed, total = look(spool, "repair", status=1)
+    assert done[-1]["failed"] and failed[-1]["failed"], (done, failed)
+    assert total["files"] == "0" and total["failed"] == "2", total
 
 
 def test_repair_gets_damage_out_of_the_way_and_tells_of_the_loss():
