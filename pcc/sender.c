@@ -68,7 +68,7 @@ static void pass_on(struct sender *s, struct outbox_slot *slot, uint64_t now_ns)
 {
     const struct batch *batch = &slot->batch;
 
-    tracker_handed(s->parts.tracker, batch);
+    tracker_handed(s->parts.tracker, slot);
     if (s->parts.delivery)
         batch = delivery_add(s->parts.delivery, slot, now_ns);
     if (s->parts.collection)
@@ -137,7 +137,7 @@ static void hold(struct sender *s, const struct outbox_slot *slot)
                   LOG_STR("what", "ticks wait until it is known when they were"));
     s->undated = true;
     s->offset_ns = 0;
-    tracker_handed(s->parts.tracker, &slot->batch);
+    tracker_handed(s->parts.tracker, slot);
     if (early_hold(&s->early, slot))
         note_lost(s, slot, GAP_UNENCODED);
     while (early_full(&s->early))

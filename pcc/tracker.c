@@ -91,10 +91,15 @@ void tracker_free(struct tracker *t)
     free(t);
 }
 
-void tracker_handed(struct tracker *t, const struct batch *b)
+void tracker_handed(struct tracker *t, const struct outbox_slot *slot)
 {
-    if (t)
-        t->last_ns = b->items[b->n_items - 1].time_ns;
+    if (!t)
+        return;
+    t->last_ns = slot->batch.items[slot->batch.n_items - 1].time_ns;
+    /* The outbox has its gaps no more; who has them now is asked with the next note. */
+    struct tracker_unsafe all = {t->noted.first_ns, t->noted.measurements};
+    tracker_add(&all, gaps_first_ns(&slot->carried), 0);
+    t->noted.first_ns = all.first_ns;
 }
 
 static void note(struct tracker *t, const struct tracker_unsafe *unsafe, bool ended)

@@ -30,8 +30,9 @@ PC_MUST_CHECK int tracker_open(const char *folder, const struct mark_start *star
 /* NULL is fine. */
 void tracker_free(struct tracker *t);
 
-/* A batch, not empty, was handed over by the sampler. NULL is fine for @t. */
-void tracker_handed(struct tracker *t, const struct batch *b);
+/* A batch, not empty, was handed over by the sampler: what it tells of is unsafe until
+ * tracker_note() says otherwise. NULL is fine for @t. */
+void tracker_handed(struct tracker *t, const struct outbox_slot *slot);
 
 /* What is in memory only, of all that was handed over. */
 struct tracker_unsafe {

@@ -5,7 +5,7 @@
 #include "tests/lib/home.h"
 #include "tests/lib/suite.h"
 
-#define START (UINT64_C(1700000000) * SEC)
+#define START (UINT64_C(1800000000) * SEC)
 
 static struct home home;
 static struct counters counters;
@@ -46,14 +46,23 @@ static void tear_down(void)
     home_remove(&home);
 }
 
+/* @gap: the moment of one that the batch tells of; 0 for none */
+static void hand_with_gap(uint64_t second, uint64_t gap)
+{
+    const struct gap_note note = {START + gap * SEC, START + gap * SEC, 1, 1};
+    struct outbox_slot slot = {.carried = {.notes = {{0}}}};
+
+    batch_init(&slot.batch, &batch_limits_default);
+    batches_add(&slot.batch, START + second * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+    if (gap > 0)
+        gaps_add(&slot.carried, GAP_SPOOL_FULL, &note);
+    tracker_handed(tracker, &slot);
+    batch_done(&slot.batch);
+}
+
 static void hand(uint64_t second)
 {
-    struct batch b;
-
-    batch_init(&b, &batch_limits_default);
-    batches_add(&b, START + second * SEC, SPAN("/proc/stat"), SPAN("cpu 1\n"));
-    tracker_handed(tracker, &b);
-    batch_done(&b);
+    hand_with_gap(second, 0);
 }
 
 static void note(uint64_t first, uint64_t measurements)
@@ -107,6 +116,17 @@ START_TEST(gap_that_comes_between_hides_no_batch)
 }
 END_TEST
 
+/* Room is made for a batch that tells of a gap itself, and isn't on the disk yet. */
+START_TEST(gap_that_comes_between_hides_no_gap_of_a_batch)
+{
+    hand_with_gap(10, 3);
+    note(0, 0); /* now that one is safe */
+    hand_with_gap(15, 8);
+    note_gap(GAP_SPOOL_FULL, 9, 9);
+    ck_assert_uint_eq(loss_at(20).from_ns, START + 8 * SEC);
+}
+END_TEST
+
 START_TEST(loss_before_is_told_until_its_batch_is_safe)
 {
     hand(10);
@@ -130,6 +150,7 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, gap_is_in_the_mark_as_soon_as_it_is_noted);
     tcase_add_test(c, gap_that_comes_between_hides_no_batch);
+    tcase_add_test(c, gap_that_comes_between_hides_no_gap_of_a_batch);
     tcase_add_test(c, loss_before_is_told_until_its_batch_is_safe);
     suite_add_tcase(suite, c);
     return suite_run(suite);
