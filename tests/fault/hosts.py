@@ -217,11 +217,20 @@ class ForgetfulAgent(Agent):
     def __init__(self, number, place, relay):
         super().__init__(number, place, relay)
         self.ends = []  # from when on nothing is due, until when
+        self.was_at_end = False  # when this life was launched
 
     def launch(self):
-        if self.ends and self.ends[-1][1] is None:
+        self.was_at_end = bool(self.ends) and self.ends[-1][1] is None
+        if self.was_at_end:
             self.ends[-1][1] = time.time() + self.slack_s
         return super().launch()
+
+    def _over(self):
+        begun = "event=started" in self.program.log
+        super()._over()
+        # One that was killed before it had begun is none: the end goes on.
+        if self.was_at_end and not begun:
+            self.ends[-1][1] = None
 
     def ask_to_end(self):
         asked = super().ask_to_end()

@@ -208,7 +208,7 @@ def test_an_agent_behind_a_network_of_crumbs():
         pcd = Pcd()
         collection = os.path.join(folder(), "tap.jsonl")
         pcc = Pcc(Crumbler(pcd, size), FREQUENCY="50ms", DURATION="1s", BATCH_SIZE="20",
-                  COLLECTION=collection)
+                  SUBSYSTEMS="/proc/stat,/proc/meminfo", COLLECTION=collection)
         assert pcc.wait() == 0, pcc.log
         assert "WARNING" not in pcc.log, pcc.log
         with open(collection, "rb") as f:
