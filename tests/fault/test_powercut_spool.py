@@ -60,7 +60,8 @@ def work():
 
 
 class Promises:
-    """Which files must be there: renamed to their name, and the folder synced since."""
+    """Which files must be there: renamed to their name, and the folder synced since; before
+    the agent makes the next one at the latest, so that a sync that it leaves out is seen."""
 
     def __init__(self):
         self.content = {}  # of files in the making and of those that are there
@@ -71,6 +72,8 @@ class Promises:
     def apply(self, r):
         if r.type == journal.CREATE:
             self.content[r.path] = b""
+            if r.path.endswith(".batch.new"):
+                self._keep(self.renamed)
         elif r.type == journal.WRITE:
             self.content[r.path] = self.content.get(r.path, b"")[:r.offset] + r.data
         elif r.type == journal.RENAME:
@@ -83,7 +86,10 @@ class Promises:
         elif r.path == "." and r.type == journal.SYNC_BEGIN:
             self.syncing = list(self.renamed)
         elif r.path == "." and r.type == journal.SYNC_END:
-            self.kept.update((n, self.content[n]) for n in self.syncing if n in self.renamed)
+            self._keep(n for n in self.syncing if n in self.renamed)
+
+    def _keep(self, names):
+        self.kept.update((n, self.content[n]) for n in names)
 
     def spans(self):
         """From when to when each kept file's measurements are, and how many."""
