@@ -283,8 +283,6 @@ static void find_item(bool rejected, const struct label *label,
 
 static void find_part(bool rejected, const struct spool_part *part, struct found *found)
 {
-    CLEANUP(batch_done) struct batch b;
-
     if (part->damaged) {
         if (!rejected) {
             found->damaged += part->label.range.measurements;
@@ -292,6 +290,7 @@ static void find_part(bool rejected, const struct spool_part *part, struct found
         }
         return;
     }
+    CLEANUP(batch_done) struct batch b;
     batch_init(&b, &batch_limits_default);
     ck_assert_int_eq(recode_decode(recoder, part->body, part->label.form, &b), 0);
     ck_assert_uint_eq(b.n_items, part->label.range.measurements);
