@@ -60,6 +60,12 @@ static void print_age(uint64_t ns, FILE *to)
         (void)fprintf(to, "%" PRIu64 "s", s);
 }
 
+static uint64_t unreadable(const struct sight_sum *waiting,
+                           const struct sight_sum *rejected)
+{
+    return waiting->unreadable + rejected->unreadable;
+}
+
 static void print_total(const struct sight_sum *waiting, const struct sight_sum *rejected)
 {
     uint64_t now_ns = clock_wall_ns();
@@ -73,8 +79,8 @@ static void print_total(const struct sight_sum *waiting, const struct sight_sum 
     }
     (void)printf(" damaged=%" PRIu64 " unreadable=%" PRIu64 " rejected=%" PRIu64
                  " rejected_measurements=%" PRIu64 " rejected_bytes=%" PRIu64 "\n",
-                 waiting->damaged, waiting->unreadable + rejected->unreadable,
-                 rejected->files, rejected->range.measurements, rejected->bytes);
+                 waiting->damaged, unreadable(waiting, rejected), rejected->files,
+                 rejected->range.measurements, rejected->bytes);
 }
 
 static int list_file(void *arg, const struct sight *s)
@@ -102,22 +108,21 @@ static int list(const struct spool_folder *f, const char *path)
     if (r)
         return fail("can't list", path, err_text(r));
     print_total(&waiting, &rejected);
-    return waiting.unreadable + rejected.unreadable > 0 ? EXIT_UNREADABLE : EXIT_WELL;
+    return unreadable(&waiting, &rejected) > 0 ? EXIT_UNREADABLE : EXIT_WELL;
 }
 
 static int check(const struct spool_folder *f, const char *path)
 {
     struct check_counts c;
     int r = spool_check(f, stdout, &c);
-    uint64_t unreadable = c.waiting.unreadable + c.rejected.unreadable;
 
     if (r)
         return fail("can't check", path, err_text(r));
     (void)printf("checked batches=%" PRIu64 " measurements=%" PRIu64 " bytes=%" PRIu64
                  " damaged=%" PRIu64 " unreadable=%" PRIu64 " rejected=%" PRIu64 "\n",
                  c.waiting.parts, c.waiting.range.measurements, c.waiting.bytes, c.bad,
-                 unreadable, c.rejected.files);
-    if (unreadable > 0)
+                 unreadable(&c.waiting, &c.rejected), c.rejected.files);
+    if (unreadable(&c.waiting, &c.rejected) > 0)
         return EXIT_UNREADABLE;
     return c.bad > 0 ? EXIT_DAMAGED : EXIT_WELL;
 }

@@ -12,9 +12,11 @@
 struct tracker {
     struct mark *mark;
     struct outbox *outbox;
-    uint64_t last_ns;        /* the last tick that was handed over, or the start */
-    struct mark_state noted; /* what was noted last, but for gaps */
-    bool unwritable;         /* and that was logged */
+    uint64_t last_ns; /* the last tick that was handed over, or the start */
+    /* What was noted last, but for gaps that the outbox has. */
+    struct tracker_unsafe unsafe;
+    uint64_t noted_last_ns;
+    bool unwritable; /* and that was logged */
 };
 
 static void tell_loss(struct tracker *t, struct counters *counters)
@@ -42,10 +44,10 @@ void tracker_add(struct tracker_unsafe *u, uint64_t first_ns, uint64_t measureme
 
 static void write_mark(struct tracker *t, bool ended)
 {
-    struct tracker_unsafe all = {t->noted.first_ns, t->noted.measurements};
+    struct tracker_unsafe all = t->unsafe;
 
     tracker_add(&all, outbox_untold_ns(t->outbox), 0);
-    const struct mark_state state = {all.first_ns, t->noted.last_ns, all.measurements};
+    const struct mark_state state = {all.first_ns, t->noted_last_ns, all.measurements};
     int r = mark_note(t->mark, &state, ended);
     if (r && !t->unwritable)
         log_event(LOG_WARNING, "mark_unwritable", LOG_RESULT("error", r));
@@ -76,7 +78,7 @@ int tracker_open(const char *folder, const struct mark_start *start,
         return r;
     }
     tell_loss(t, counters);
-    t->noted.last_ns = t->last_ns;
+    t->noted_last_ns = t->last_ns;
     outbox_watch(outbox, gap_is_noted, t);
     *ret = t;
     return 0;
@@ -97,14 +99,13 @@ void tracker_handed(struct tracker *t, const struct outbox_slot *slot)
         return;
     t->last_ns = slot->batch.items[slot->batch.n_items - 1].time_ns;
     /* The outbox has its gaps no more; who has them now is asked with the next note. */
-    struct tracker_unsafe all = {t->noted.first_ns, t->noted.measurements};
-    tracker_add(&all, gaps_first_ns(&slot->carried), 0);
-    t->noted.first_ns = all.first_ns;
+    tracker_add(&t->unsafe, gaps_first_ns(&slot->carried), 0);
 }
 
 static void note(struct tracker *t, const struct tracker_unsafe *unsafe, bool ended)
 {
-    t->noted = (struct mark_state){unsafe->first_ns, t->last_ns, unsafe->measurements};
+    t->unsafe = *unsafe;
+    t->noted_last_ns = t->last_ns;
     write_mark(t, ended);
 }
 
