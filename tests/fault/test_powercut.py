@@ -27,8 +27,7 @@ CUTS = os.environ.get("PC_POWERCUT_CUTS", "40")
 SEED = int(os.environ.get("PC_POWERCUT_SEED") or random.SystemRandom().randrange(1 << 32))
 CLIENTS = 3
 # Where all moments are tried, there are not so many before the log has rolled.
-BATCHES = ({"counts": (1, 2, 20), "sizes": (100, 20000), "pause": 0.05} if CUTS == "all" else
-           {"counts": (1, 2, 20), "sizes": (0, 100, 1000)})
+SIZES, PAUSE = ((100, 20000), 0.05) if CUTS == "all" else ((0, 100, 1000), 0)
 OPTIONS = {"LOG_MAX": "16MiB", "CHECKPOINT_INTERVAL": "1s"}
 TMPFS = "/dev/shm"
 ROOM = 1 << 29
@@ -57,7 +56,7 @@ def work(choices, **options):
     with open(os.open(os.path.join(home, "apikeys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
         f.write(KEY + "\n")
     disk = journal.Disk(home)
-    clients = [Client(i, port, choices.random(), **BATCHES)
+    clients = [Client(i, port, choices.random(), (1, 2, 20), SIZES, PAUSE)
                for i in range(CLIENTS)]
     for client in clients:
         client.start()

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from e2e import Pcd, folder, lines, run, wait_for
+from e2e import Pcd, content, folder, lines, run, wait_for
 from faults import Shim
 from posts import SESSION, batch, replayed, stored
 
@@ -128,15 +128,6 @@ def test_a_client_that_lives_in_the_future_or_the_past_deletes_nothing_of_others
     assert days_of(home, "future") == [-900]
 
 
-def text_of(path):
-    """Return: what is in it so far; None where it isn't there (any more)."""
-    try:
-        with open(path, "rb") as f:
-            return f.read()
-    except FileNotFoundError:
-        return None
-
-
 def test_what_comes_late_for_a_day_that_went_begins_a_new_file():
     home = folder()
     fill(home, ("a",), (40, 0))
@@ -146,7 +137,7 @@ def test_what_comes_late_for_a_day_that_went_begins_a_new_file():
         late = batch("a", n, start=(TODAY - 40) * DAY + 100)
         stored(pcd, late, SESSION, n)
         replayed(pcd, late, SESSION, n)
-        wait_for("the day file", lambda: text_of(path_of(home, "a", 40)) == lines(late))
+        wait_for("the day file", lambda: content(path_of(home, "a", 40)) == lines(late))
     pcd.kill()
     pcd = Pcd(home=home)
     assert days_of(home, "a") in ([40, 0], [0])

@@ -73,6 +73,15 @@ def clean_environment(**variables):
     return env
 
 
+def content(path):
+    """The bytes of a file so far; none where it isn't there (any more)."""
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except FileNotFoundError:
+        return b""
+
+
 def wait_for(what, condition, seconds=10):
     """Waits until condition() gives something true and returns it."""
     end = time.monotonic() + seconds * PATIENCE

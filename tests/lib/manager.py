@@ -12,7 +12,7 @@ import shutil
 import subprocess
 
 import e2e
-from e2e import BUILD, Skip, folder, wait_for
+from e2e import BUILD, Skip, content, folder, wait_for
 
 SYSTEMD = "/usr/lib/systemd/systemd"
 # As seen inside; its /run is its own.
@@ -163,11 +163,7 @@ class Manager:
         return int(self.show(unit, "MainPID"))
 
     def unit_log(self, name):
-        try:
-            with open(self.path(name + ".log")) as f:
-                return f.read()
-        except FileNotFoundError:
-            return ""
+        return content(self.path(name + ".log")).decode()
 
     def stop(self):
         if self.process.poll() is None:

@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import e2e  # noqa: E402
-from e2e import PATIENCE, SOURCE, Pcc, Pcd, folder, keyed, lines, measurements, run, \
+from e2e import PATIENCE, SOURCE, Pcc, Pcd, content, folder, keyed, lines, measurements, run, \
     wait_for  # noqa: E402
 from faults import Shim  # noqa: E402
 
@@ -30,14 +30,6 @@ otel#5952 telegraf#13470
 """.split()
 ROW = re.compile(r"^\| (\S+#\d+)[^|]* \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$")
 TEST = re.compile(r"`([\w/.-]+)(?: (\w+))?`")
-
-
-def size_of(path):
-    """Return: bytes; 0 where it is gone."""
-    try:
-        return os.path.getsize(path)
-    except FileNotFoundError:
-        return 0
 
 
 def table():
@@ -147,7 +139,7 @@ def test_what_was_delivered_leaves_a_full_disk():
 
     def kept():
         return [n for n in os.listdir(spool) if re.fullmatch(r"[0-9a-f.-]+(\.\w+)?", n)
-                and size_of(os.path.join(spool, n)) > 500]
+                and len(content(os.path.join(spool, n))) > 500]
 
     wait_for("files", lambda: len(kept()) > 5)
     shim.rules("write * ENOSPC", "create * ENOSPC")
