@@ -7,9 +7,38 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct keys_home home;
+
+/* While set, no file of sessions/ can be synced, as on a disk that fails late. */
+static bool sorted_syncs_fail;
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+static bool is_sorted_file(int fd)
+{
+    char link[32];
+    char path[128];
+    struct stat st;
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && strstr(path, "/sessions/");
+}
+
+int __wrap_fsync(int fd)
+{
+    if (sorted_syncs_fail && is_sorted_file(fd)) {
+        errno = EIO;
+        return -1;
+    }
+    return __real_fsync(fd);
+}
 
 static void setup(void)
 {
@@ -298,6 +327,33 @@ START_TEST(a_sorted_file_is_no_longer_than_its_bound)
 }
 END_TEST
 
+/* Memory may let go of a session only once the file that holds it is synced. */
+START_TEST(a_sorted_file_that_could_not_be_synced_is_not_used)
+{
+    home_open_eager(&home);
+    for (uint64_t i = 0; i < 2; i++)
+        home_store(&home, "h", key_of(i, 1), NOW_NS);
+    home_checkpoint(&home, NOW_NS);
+    uint64_t number = home_sorted_number(&home);
+    for (uint64_t i = 2; i < 4; i++)
+        home_store(&home, "h", key_of(i, 1), NOW_NS);
+    sorted_syncs_fail = true;
+    home_checkpoint(&home, NOW_NS);
+    ck_assert_uint_eq(home_counts(&home).rewrite_failures, 1);
+    ck_assert_uint_eq(home_counts(&home).sessions, 2);
+    ck_assert_uint_eq(home_sorted_number(&home), number);
+    home_reopen(&home);
+    for (uint64_t i = 0; i < 4; i++)
+        ck_assert(home_has(&home, "h", key_of(i, 1)));
+
+    sorted_syncs_fail = false;
+    home_checkpoint(&home, NOW_NS);
+    ck_assert_uint_eq(home_counts(&home).on_disk, 4);
+    ck_assert_uint_eq(home_counts(&home).sessions, 0);
+    ck_assert_uint_gt(home_sorted_number(&home), number);
+}
+END_TEST
+
 START_TEST(keys_bytes_bounds_what_a_checkpoint_writes)
 {
     uint64_t bound;
@@ -349,6 +405,7 @@ int main(void)
     tcase_add_test(c, a_clock_that_was_set_back_makes_nothing_expire);
     tcase_add_test(c, an_identifier_keeps_its_last_used_sessions_up_to_a_bound);
     tcase_add_loop_test(c, a_sorted_file_is_no_longer_than_its_bound, 0, 4);
+    tcase_add_test(c, a_sorted_file_that_could_not_be_synced_is_not_used);
     tcase_add_test(c, keys_bytes_bounds_what_a_checkpoint_writes);
     suite_add_tcase(suite, c);
     return suite_run(suite);
