@@ -47,6 +47,8 @@ cmd:clang-format clang-format
 NEEDED_TO_BENCH='
 cmd:xz xz-utils
 cmd:zstd zstd
+cmd:gnuplot gnuplot-nox
+cmd:valgrind valgrind
 '
 NEEDED_TO_FUZZ='
 py:msgpack python3-msgpack
@@ -59,7 +61,6 @@ cmd:gcovr gcovr
 NEEDED_FOR_FULL="
 $NEEDED_TO_FUZZ
 cmd:clang-tidy clang-tidy
-cmd:valgrind valgrind
 cmd:node nodejs
 cmd:npm npm
 cmd:systemd-analyze systemd

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""How large the programs are on disk."""
+
+import os
+import shutil
+import subprocess
+
+import e2e
+
+TITLE = "Size of the programs"
+
+COMMAND = "tests/bench/run size"
+# What is looked at: its name, where it is, its goal in bytes or none.
+FILES = (("pcc, dynamic", os.path.join(e2e.BUILD, "pcc", "pcc"), 150 * 1024),
+         ("pcc, static with TLS", os.path.join(e2e.SOURCE, "build", "static", "pcc", "pcc"),
+          2 * 1024 * 1024),
+         ("pcd, dynamic", os.path.join(e2e.BUILD, "pcd", "pcd"), None))
+
+
+def stripped_bytes(path):
+    copy = os.path.join(e2e.folder(), "stripped")
+    shutil.copy(path, copy)
+    subprocess.run(["strip", copy], check=True)
+    return os.path.getsize(copy)
+
+
+def sections(path):
+    """Text, data and bss, as size(1) tells them apart."""
+    done = subprocess.run(["size", path], capture_output=True, text=True, check=True)
+    return [int(field) for field in done.stdout.splitlines()[1].split()[:3]]
+
+
+def run(report, _quick):
+    rows = []
+    for name, path, goal in FILES:
+        if not os.path.exists(path):
+            rows.append([name, "not built", "", "", ""])
+            continue
+        size = stripped_bytes(path)
+        text, data, bss = sections(path)
+        rows.append([name, f"{size / 1024:,.0f}", f"{text / 1024:,.0f}", f"{data / 1024:,.1f}",
+                     f"{bss / 1024:,.1f}"])
+        if goal:
+            report.goal(f"size of {name}, stripped", f"{goal // 1024:,} KiB",
+                        f"{size / 1024:,.0f} KiB", size <= goal, COMMAND)
+    report.table(["KiB", "stripped file", "code and constants", "data", "zeroed"], rows)
