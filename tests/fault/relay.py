@@ -50,6 +50,7 @@ class _Pair:
 
     async def carry_requests(self, reader, writer):
         while piece := await reader.read(PIECE):
+            self.relay.carried[0] += len(piece)
             await self.relay.requests_flow.wait()
             if self.relay.fault == "cut-request":
                 left = self.relay.n - self.requested
@@ -64,6 +65,7 @@ class _Pair:
 
     async def carry_answers(self, reader, writer):
         while piece := await reader.read(PIECE):
+            self.relay.carried[1] += len(piece)
             await self.relay.answers_flow.wait()
             if self.relay.fault in ("cut-answer", "tear-answer"):
                 # A connection begins with a ping, whose answer is the first.
@@ -86,6 +88,7 @@ class Relay:
         self.target_port = target_port
         self.fault, self.n = None, 0
         self.pairs = set()
+        self.carried = [0, 0]  # bytes of requests and of answers, in all
         self.requests_flow, self.answers_flow = asyncio.Event(), asyncio.Event()
         self.url = None
 

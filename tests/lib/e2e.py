@@ -306,9 +306,9 @@ class Wire:
 class Pcc(Program):
     """A pcc that trickles to a pcd, or works in local mode where there is none. It has no
     spool unless the test names a folder for one (SPOOL_DIR). under and environment as for
-    Pcd."""
+    Pcd; program: another pcc than that of the build."""
 
-    def __init__(self, pcd=None, key=KEY, under=(), environment=None, **options):
+    def __init__(self, pcd=None, key=KEY, under=(), environment=None, program=PCC, **options):
         defaults = {"FREQUENCY": "1s", "DURATION": "0", "COLLECTION": "",
                     "STATUS_SOCKET": "off"}
         if pcd:
@@ -322,7 +322,7 @@ class Pcc(Program):
         self.options = {k: v for k, v in defaults.items() if v is not None}
         env = clean_environment(**{"PCC_" + k: v for k, v in self.options.items()},
                                 **(environment or {}))
-        super().__init__([*under, PCC], env)
+        super().__init__([*under, program], env)
 
     def taken(self):
         """The measurements in its collection; a line that isn't whole yet is left out."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 
+import _agents
 import e2e
 
 TITLE = "Size of the programs"
@@ -12,8 +13,7 @@ TITLE = "Size of the programs"
 COMMAND = "tests/bench/run size"
 # What is looked at: its name, where it is, its goal in bytes or none.
 FILES = (("pcc, dynamic", os.path.join(e2e.BUILD, "pcc", "pcc"), 150 * 1024),
-         ("pcc, static with TLS", os.path.join(e2e.SOURCE, "build", "static", "pcc", "pcc"),
-          2 * 1024 * 1024),
+         ("pcc, static with TLS", _agents.STATIC, 2 * 1024 * 1024),
          ("pcd, dynamic", os.path.join(e2e.BUILD, "pcd", "pcd"), None))
 
 
