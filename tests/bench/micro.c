@@ -36,7 +36,7 @@
 #define TICKS 100u
 /* served.h's pcd takes little. */
 #define REQUESTS 20u
-#define REQUEST_TICKS 2u
+#define REQUEST_TICKS 1u
 #define LEVEL 6
 #define IDENTIFIER SPAN("host-1.example.com")
 

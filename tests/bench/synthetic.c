@@ -7,7 +7,7 @@
 #include <inttypes.h>
 
 #define BEGIN_S UINT64_C(1767813011)
-#define IRQS 64u
+#define IRQS 400u
 #define TEXT_MAX (64 * KIB)
 
 /* A number that looks like chance, the same each time. */
@@ -47,8 +47,8 @@ static int append_stat(uint64_t tick, struct buf *to)
     if (r == 0)
         r = buf_printf(to, "intr %" PRIu64, counter(tick, 40, 900));
     for (unsigned i = 0; i < IRQS && r == 0; i++)
-        r = i % 8 ? buf_append(to, SPAN(" 0"))
-                  : buf_printf(to, " %" PRIu64, counter(tick, 50 + i, 30));
+        r = i % 40 ? buf_append(to, SPAN(" 0"))
+                   : buf_printf(to, " %" PRIu64, counter(tick, 50 + i, 30));
     return r ? r
              : buf_printf(to,
                           "\nctxt %" PRIu64 "\nbtime 1767000000\nprocesses %" PRIu64
@@ -67,39 +67,40 @@ static int append_meminfo(uint64_t tick, struct buf *to)
         const char *name;
         uint64_t moves; /* how far, KiB; 0: it doesn't */
     } lines[] = {
-        {"MemTotal", 0},
-        {"MemFree", 900},
-        {"MemAvailable", 900},
-        {"Buffers", 40},
-        {"Cached", 300},
-        {"SwapCached", 0},
-        {"Active", 200},
-        {"Inactive", 200},
-        {"Active(anon)", 90},
-        {"Mlocked", 0},
-        {"SwapTotal", 0},
-        {"SwapFree", 0},
-        {"Dirty", 400},
-        {"Writeback", 0},
-        {"AnonPages", 90},
-        {"Mapped", 10},
-        {"Shmem", 0},
-        {"KReclaimable", 8},
-        {"Slab", 8},
-        {"KernelStack", 0},
-        {"PageTables", 4},
-        {"Bounce", 0},
-        {"Committed_AS", 60},
-        {"VmallocUsed", 0},
-        {"HugePages_Total", 0},
-        {"DirectMap2M", 0},
+        {"MemTotal", 0},       {"MemFree", 900},
+        {"MemAvailable", 900}, {"Buffers", 40},
+        {"Cached", 300},       {"SwapCached", 0},
+        {"Active", 200},       {"Inactive", 200},
+        {"Active(anon)", 90},  {"Inactive(anon)", 0},
+        {"Active(file)", 150}, {"Inactive(file)", 150},
+        {"Unevictable", 0},    {"Mlocked", 0},
+        {"SwapTotal", 0},      {"SwapFree", 0},
+        {"Zswap", 0},          {"Zswapped", 0},
+        {"Dirty", 400},        {"Writeback", 0},
+        {"AnonPages", 90},     {"Mapped", 10},
+        {"Shmem", 0},          {"KReclaimable", 8},
+        {"Slab", 8},           {"SReclaimable", 8},
+        {"SUnreclaim", 3},     {"KernelStack", 0},
+        {"PageTables", 4},     {"SecPageTables", 0},
+        {"NFS_Unstable", 0},   {"Bounce", 0},
+        {"WritebackTmp", 0},   {"CommitLimit", 0},
+        {"Committed_AS", 60},  {"VmallocTotal", 0},
+        {"VmallocUsed", 0},    {"VmallocChunk", 0},
+        {"Percpu", 0},         {"HardwareCorrupted", 0},
+        {"AnonHugePages", 0},  {"ShmemHugePages", 0},
+        {"ShmemPmdMapped", 0}, {"FileHugePages", 0},
+        {"FilePmdMapped", 0},  {"HugePages_Total", 0},
+        {"HugePages_Free", 0}, {"HugePages_Rsvd", 0},
+        {"HugePages_Surp", 0}, {"Hugepagesize", 0},
+        {"Hugetlb", 0},        {"DirectMap4k", 0},
+        {"DirectMap2M", 0},    {"DirectMap1G", 0},
     };
     int r = 0;
 
     for (unsigned i = 0; i < sizeof lines / sizeof *lines && r == 0; i++) {
         uint64_t moved = lines[i].moves ? chance(tick, i) % lines[i].moves : 0;
         r = buf_printf(to, "%s:%*s%8" PRIu64 " kB\n", lines[i].name,
-                       (int)(16 - strlen(lines[i].name)), "",
+                       (int)(18 - strlen(lines[i].name)), "",
                        UINT64_C(7654321) / (i + 1) + moved);
     }
     return r;
@@ -107,26 +108,27 @@ static int append_meminfo(uint64_t tick, struct buf *to)
 
 static int append_net(uint64_t tick, struct buf *to)
 {
+    static const char *const names[] = {"lo", "eth0", "eth1", "docker0"};
     int r = buf_printf(
         to,
         "Inter-|   Receive                                                |  Transmit\n"
         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
         "packets errs drop fifo colls carrier compressed\n");
 
-    for (unsigned i = 0; i < 2 && r == 0; i++)
+    for (unsigned i = 0; i < sizeof names / sizeof *names && r == 0; i++)
         r = buf_printf(to,
                        "%6s: %" PRIu64 " %7" PRIu64
                        "    0    0    0     0          0         0 %" PRIu64 " %7" PRIu64
                        "    0    0    0     0       0          0\n",
-                       i ? "eth0" : "lo", counter(tick, 100 + i, 4000),
-                       counter(tick, 102 + i, 10), counter(tick, 104 + i, 4000),
-                       counter(tick, 106 + i, 10));
+                       names[i], counter(tick, 100 + i, 4000), counter(tick, 102 + i, 10),
+                       counter(tick, 104 + i, 4000), counter(tick, 106 + i, 10));
     return r;
 }
 
 static int append_disks(uint64_t tick, struct buf *to)
 {
-    static const char *const names[] = {"vda", "vda1", "vda15", "vdb"};
+    static const char *const names[] = {"vda",   "vda1",  "vda15", "vdb",
+                                        "loop0", "loop1", "loop2", "dm-0"};
     int r = 0;
 
     for (unsigned i = 0; i < sizeof names / sizeof *names && r == 0; i++) {
