@@ -12,13 +12,15 @@ import socket
 import struct
 import subprocess
 import threading
+import zlib
 
 import e2e
 import prepare
 import relay as relays
 
-PACKAGES = ("collectd-core", "sysstat", "prometheus-node-exporter", "prometheus",
+PACKAGES = ("collectd-core", "libyajl2", "sysstat", "prometheus-node-exporter", "prometheus",
             "victoria-metrics", "pcp", "netdata-core", "zabbix-agent2")
+# (libyajl2: collectd's HTTP plugin wants it, its package only suggests it.)
 UNITS = ("collectd", "sysstat", "prometheus-node-exporter", "prometheus", "victoria-metrics",
          "pmcd", "pmlogger", "pmie", "pmproxy", "netdata", "zabbix-agent2")
 POLICY = "/usr/sbin/policy-rc.d"
@@ -124,6 +126,9 @@ ZABBIX_ITEMS = (
 )
 
 
+ZABBIX_COMPRESSED = 2  # of a message's flags
+
+
 class ZabbixSink:
     """As much of a Zabbix server as active checks need."""
 
@@ -147,8 +152,9 @@ class ZabbixSink:
 
     def _answer(self, peer):
         with peer.makefile("rb") as f:
-            _, _, size, _ = struct.unpack("<4sBII", f.read(13))
-            asked = json.loads(f.read(size))
+            _, flags, size, _ = struct.unpack("<4sBII", f.read(13))
+            text = f.read(size)
+        asked = json.loads(zlib.decompress(text) if flags & ZABBIX_COMPRESSED else text)
         answer = {"response": "success"}
         if asked["request"] == "active checks":
             answer["data"] = [{"key": key, "itemid": i, "delay": "1s", "lastlogsize": 0,
@@ -253,6 +259,10 @@ log mandatory on 1 sec {
     mem.util network.interface.in network.interface.out disk.dev filesys
 }
 """
+PMCD = """
+linux 60 dso linux_init /var/lib/pcp/pmdas/linux/pmda_linux.so
+pmcd 2 dso pmcd_init /var/lib/pcp/pmdas/pmcd/pmda_pmcd.so
+"""
 PCP_FOLDERS = ("RUN", "LOG", "ARCHIVE", "TMP", "TMPFILE")
 
 
@@ -263,11 +273,14 @@ def pcp(_network):
     for path in env.values():
         os.mkdir(path)
         os.chmod(path, 0o777)
+    env["PCP_DERIVED_CONFIG"] = ""  # it logs what it can't fetch of those, each second
     env["PMCD_SOCKET"] = os.path.join(home, "socket")
-    conf = _put(home, "pmcd.conf",
-                "linux 60 dso linux_init /var/lib/pcp/pmdas/linux/pmda_linux.so\n")
-    pmcd = _start("/usr/lib/pcp/bin/pmcd", "-f", "-U", "root", "-A", "-c", conf, "-l",
-                  os.path.join(home, "pmcd.log"), "-i", "127.0.0.1", "-p", str(port),
+    names = os.path.join(home, "names")  # its start script would have made them for all
+    subprocess.run(["/usr/lib/pcp/bin/pmnsmerge", "-f", "/var/lib/pcp/pmns/root_linux",
+                    "/var/lib/pcp/pmns/root_pmcd", names], check=True, capture_output=True)
+    conf = _put(home, "pmcd.conf", PMCD)
+    pmcd = _start("/usr/lib/pcp/bin/pmcd", "-f", "-U", "root", "-A", "-c", conf, "-n", names,
+                  "-l", os.path.join(home, "pmcd.log"), "-i", "127.0.0.1", "-p", str(port),
                   "-s", env["PMCD_SOCKET"], **env)
     e2e.wait_for("pmcd", lambda: _listens(port), 15)
     logger = _start("/usr/lib/pcp/bin/pmlogger", "-h", f"127.0.0.1:{port}", "-c",
@@ -282,6 +295,17 @@ def _listens(port):
         return True
     except OSError:
         return False
+
+
+def _port_below(limit):
+    for port in range(limit - 1, 1024, -1):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+    raise OSError("no port is free")
 
 
 NETDATA = """
@@ -357,7 +381,7 @@ LogType=console
 Server=127.0.0.1
 ServerActive={address}
 ListenIP=127.0.0.1
-ListenPort={e2e.free_port()}
+ListenPort={_port_below(32768)}
 Hostname=test-host
 ControlSocket={home}/control
 PluginSocket={home}/plugins
