@@ -35,11 +35,12 @@ def setup(script):
         sys.exit(1)
 
 
-def prepare():
-    """Installs what is missing and builds build/release; what is given by PC_BUILD stays as
-    it is."""
+def prepare(*lists):
+    """Installs what is missing, of setup.sh's lists that are named too, and builds
+    build/release; what is given by PC_BUILD stays as it is."""
     choose_build()
-    script = 'install_missing "$NEEDED_TO_BENCH"'
+    needed = " ".join(f'"${name}"' for name in ("NEEDED_TO_BENCH", *lists))
+    script = f"install_missing {needed}"
     if _to_build:
         script += ('; install_missing "$NEEDED_TO_BUILD" "$NEEDED_TO_TEST"'
                    '; build build/release --buildtype=release')

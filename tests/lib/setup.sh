@@ -47,8 +47,10 @@ cmd:clang-format clang-format
 NEEDED_TO_BENCH='
 cmd:xz xz-utils
 cmd:zstd zstd
-cmd:gnuplot gnuplot-nox
 cmd:valgrind valgrind
+'
+NEEDED_TO_REPORT='
+cmd:gnuplot gnuplot-nox
 '
 NEEDED_TO_FUZZ='
 py:msgpack python3-msgpack
