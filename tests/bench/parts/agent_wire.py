@@ -38,13 +38,14 @@ class Meter:
         return int(self.pcd.metrics()["pcd_batches_total"])
 
     def read(self):
-        """Bytes of requests, of answers, segments both ways."""
+        """Bytes of requests, of answers, segments both ways, bytes of bodies in requests."""
         segments = 0
         for pair in list(self.relay.pairs):
             info = pair.writers[0].get_extra_info("socket").getsockopt(
                 socket.IPPROTO_TCP, socket.TCP_INFO, SEGS_AT + 8)
             segments += sum(struct.unpack_from("=II", info, SEGS_AT))
-        return (*self.relay.carried, segments)
+        return (*self.relay.carried, segments,
+                self.pcd.metrics()["pcd_received_bytes_total"])
 
     def wait_batch(self, n, seconds):
         e2e.wait_for(f"batch {n}", lambda: self.stored() >= n, seconds)
@@ -165,12 +166,12 @@ def replayed(path, tick_ms, most_batches):
 def row(name, found):
     """One of the table, and what a tick costs in all."""
     first, mean = found
-    requests, answers, segments = mean
+    requests, answers, segments, bodies = mean
     steady = (requests + answers) / BATCH_TICKS
     batches = SNAPSHOT_TICKS / BATCH_TICKS
     all_in = (sum(first[:2]) + (batches - 1) * (requests + answers)) / SNAPSHOT_TICKS
-    return [name, f"{requests:,.0f}", f"{answers:,.0f}", number(steady), number(all_in),
-            number(segments * SEGMENT_BYTES / BATCH_TICKS)], all_in
+    return [name, f"{requests:,.0f}", f"{bodies:,.0f}", f"{answers:,.0f}", number(steady),
+            number(all_in), number(segments * SEGMENT_BYTES / BATCH_TICKS)], all_in
 
 
 def recordings():
@@ -192,10 +193,9 @@ def recordings():
 def run(report, quick):
     seconds, tick_ms, most = (60, 50, 4) if quick else (300, 100, 100)
     rows, live_worst, recorded_worst = [], 0, 0
-    for works in (False, True):
-        cells, all_in = row("this machine, live at 1 s, "
-                            + ("computing, writing, sending" if works else "doing nothing else"),
-                            live(seconds, works))
+    for works, beside in ((False, "with what else ran on it"),
+                          (True, "and one process that computes, writes, sends")):
+        cells, all_in = row(f"this machine, live at 1 s, {beside}", live(seconds, works))
         rows.append(cells)
         live_worst = max(live_worst, all_in)
     for path in recordings():
@@ -210,7 +210,7 @@ batches of {BATCH_TICKS} ticks, delta and gzip, on one connection. Recordings ar
 files below `PCC_ROOT`, a tick each {tick_ms} ms. In the mean of all:
 the first batch of a chain, a snapshot that comes each {SNAPSHOT_TICKS} ticks, and the ping before
 it included. TCP/IP: segments that the kernel counted, times {SEGMENT_BYTES} bytes of headers.""")
-    report.table(["bytes", "request of a batch", "answer", "a tick", "a tick, mean of all",
+    report.table(["bytes", "request of a batch", "its body", "answer", "a tick", "a tick, mean of all",
                   "TCP/IP's a tick, apart"], rows)
     reached = f"{number(live_worst)} live, the worse of two"
     if recorded_worst:

@@ -30,6 +30,16 @@ def sections(path):
     return [int(field) for field in done.stdout.splitlines()[1].split()[:3]]
 
 
+def objects(*folders):
+    """Code and constants of each object file, the largest first."""
+    found = []
+    for folder in folders:
+        path = os.path.join(e2e.BUILD, folder)
+        found += [(sections(os.path.join(path, name))[0], name.removesuffix(".c.o"))
+                  for name in os.listdir(path) if name.endswith(".o")]
+    return sorted(found, reverse=True)
+
+
 def run(report, _quick):
     rows = []
     for name, path, goal in FILES:
@@ -44,3 +54,8 @@ def run(report, _quick):
             report.goal(f"size of {name}, stripped", f"{goal // 1024:,} KiB",
                         f"{size / 1024:,.0f} KiB", size <= goal, COMMAND)
     report.table(["KiB", "stripped file", "code and constants", "data", "zeroed"], rows)
+    found = objects("pcc/libpcc.a.p", "common/libcommon.a.p")
+    report.text(f"""
+What makes pcc large: of the {len(found)} object files of `pcc/` and `common/`, together
+{sum(size for size, _ in found) / 1024:.0f} KiB (of which pcc doesn't link all), the largest are
+""" + ", ".join(f"`{name}` {size / 1024:.1f}" for size, name in found[:12]) + " KiB.")
