@@ -24,7 +24,8 @@ def measure(ticks, busy):
     """Rows of (late, taken) of ticks and of bare reads, in ms."""
     burner = subprocess.Popen([sys.executable, "-c", BUSY]) if busy else None
     try:
-        done = subprocess.run([TICK, "wall", str(ticks)], capture_output=True, text=True, check=True)
+        done = subprocess.run([TICK, "wall", str(ticks)], capture_output=True, text=True,
+                              check=True)
     finally:
         if burner:
             burner.kill()
@@ -39,7 +40,7 @@ def run(report, quick):
 process that keeps CPU 0 busy; half a second after each, the bare reads in the same thread. Late:
 how long after it was due it began, which is the scheduler's doing. With {ticks} ticks p99 is the
 {'greatest' if ticks < 200 else f'{ticks // 100}th from the top'}.""")
-    rows, reached = [], None
+    rows, reached, curves = [], None, {}
     for busy in (False, True):
         found = measure(ticks, busy)
         for name, at in (("tick", 1), ("bare reads", 3), ("late", 0)):
@@ -47,8 +48,11 @@ how long after it was due it began, which is the scheduler's doing. With {ticks}
             rows.append([f"{name}, {'a core busy' if busy else 'nothing else'}",
                          *(f"{percentile(values, p):.3f}" for p in (50, 90, 99)),
                          f"{max(values):.3f}"])
+            curves[rows[-1][0]] = [(p, percentile(values, p)) for p in (*range(0, 100, 2), 99)]
             if busy and name == "tick":
                 reached = percentile(values, 99)
     report.table(["ms", "p50", "p90", "p99", "greatest"], rows)
+    report.plot("agent_wall", "Wall time of a tick at 1 s", "percent of ticks", "ms at most", curves,
+                logy=True)
     report.goal("wall time of a tick, p99 at 1 s, beside a busy core", f"{GOAL_MS:g} ms",
                 f"{reached:.3f} ms", reached <= GOAL_MS, COMMAND)
