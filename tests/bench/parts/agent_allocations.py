@@ -32,7 +32,7 @@ def name_of(pid, thread):
 
 def run(report, quick):
     # Warm is who has sent a few snapshots.
-    warm, counted = (12, 12) if quick else (35, 60)
+    warm, counted = (12, 12) if quick else (120, 60)
     path = os.path.join(e2e.folder(), "allocations")
     with open(path, "wb") as f:
         f.write(bytes(ROW.size * THREADS))
