@@ -18,11 +18,14 @@ import e2e
 import prepare
 import relay as relays
 
-PACKAGES = ("collectd-core", "libyajl2", "sysstat", "prometheus-node-exporter", "prometheus",
-            "victoria-metrics", "pcp", "netdata-core", "zabbix-agent2")
-# (libyajl2: collectd's HTTP plugin wants it, its package only suggests it.)
-UNITS = ("collectd", "sysstat", "prometheus-node-exporter", "prometheus", "victoria-metrics",
-         "pmcd", "pmlogger", "pmie", "pmproxy", "netdata", "zabbix-agent2")
+# What is installed, with the units that it would start. (libyajl2: collectd's HTTP plugin wants
+# it, its package only suggests it.)
+PACKAGES = {
+    "collectd-core": ("collectd",), "libyajl2": (), "sysstat": ("sysstat",),
+    "prometheus-node-exporter": ("prometheus-node-exporter",), "prometheus": ("prometheus",),
+    "victoria-metrics": ("victoria-metrics",), "pcp": ("pmcd", "pmlogger", "pmie", "pmproxy"),
+    "netdata-core": ("netdata",), "zabbix-agent2": ("zabbix-agent2",),
+}
 POLICY = "/usr/sbin/policy-rc.d"
 
 
@@ -58,7 +61,7 @@ def install(names):
         if made:
             os.unlink(POLICY)
     if shutil.which("systemctl"):
-        for unit in UNITS:
+        for unit in (unit for name in names for unit in PACKAGES[name]):
             subprocess.run(["systemctl", "--quiet", "disable", unit], capture_output=True,
                            check=False)
 
