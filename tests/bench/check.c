@@ -113,7 +113,7 @@ int check_store(const struct fleet *f, const char *home, uint64_t patience_ns,
     struct fleet_client c;
     int r = 0;
 
-    for (size_t i = 0; r == 0 && i < f->conf.n_clients; i++) {
+    for (size_t i = 0; r == 0 && i < f->conf.n_hosts; i++) {
         fleet_client(f, i, &c);
         r = check_client(f, home, &c, end_ns, ret_why, size);
     }

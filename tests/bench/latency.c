@@ -30,7 +30,10 @@ void latency_add(struct latency *l, uint64_t ns)
 
 uint64_t latency_at(const struct latency *l, double share)
 {
-    uint64_t want = (uint64_t)((double)l->n * share), seen = 0;
+    double wanted = (double)l->n * share;
+    uint64_t want = (uint64_t)wanted, seen = 0;
+
+    want += (double)want < wanted; /* up: 0.99 of 10 are 10 */
 
     for (unsigned i = 0; i < sizeof(l->counts) / sizeof(l->counts[0]); i++) {
         seen += l->counts[i];

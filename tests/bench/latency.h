@@ -17,6 +17,6 @@ struct latency {
 };
 
 void latency_add(struct latency *l, uint64_t ns);
-/* The duration that @share (0 to 1) of them stay under, rounded up to its bucket's end;
- * 0 where there are none. */
+/* The duration that at least @share (0 to 1) of them don't pass, rounded up to its
+ * bucket's end but no further than the longest; 0 where there are none. */
 uint64_t latency_at(const struct latency *l, double share);
