@@ -520,6 +520,7 @@ static void client_receive(struct fleet *f, struct client *c)
     if (n <= 0)
         return client_failed(f, c);
     c->answer_n += (size_t)n;
+    f->counts.bytes_received += (size_t)n;
     int r = http_answer_parse(span_of(c->answer, c->answer_n), &a);
 
     if (r == E_TRUNCATED && c->answer_n < sizeof(c->answer))

@@ -54,6 +54,7 @@ struct fleet_counts {
     uint64_t replayed; /* of them, stored before */
     uint64_t connections;
     uint64_t bytes_sent;
+    uint64_t bytes_received;
     uint64_t by_status[FLEET_STATUSES];
     uint64_t bad_answers; /* no HTTP, or a 200 that doesn't say stored */
     uint64_t transport_errors;

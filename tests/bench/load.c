@@ -311,14 +311,17 @@ static void print_json(const struct load_conf *conf, const struct fleet *f, doub
 
     printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f, \"hosts\": %zu, "
            "\"connections\": %" PRIu64 ", \"stored\": %" PRIu64 ", "
-           "\"measurements\": %" PRIu64 ", \"bytes_sent\": %" PRIu64 ", ",
+           "\"measurements\": %" PRIu64 ", \"bytes_sent\": %" PRIu64
+           ", \"bytes_received\": %" PRIu64 ", ",
            (double)c->elapsed_ns / (double)SEC, cpu, f->conf.n_hosts, c->connections,
-           c->stored, c->measurements, c->bytes_sent);
+           c->stored, c->measurements, c->bytes_sent, c->bytes_received);
     if (f->tape)
-        printf("\"ticks\": %" PRIu64 ", \"body_bytes\": %.1f, \"plain_bytes\": %.1f, ",
+        printf("\"ticks\": %" PRIu64 ", \"body_bytes\": %.1f, \"plain_bytes\": %.1f, "
+               "\"making_us\": %.3f, ",
                c->stored * conf->ticks,
                (double)f->tape->sent_bytes / (double)f->tape->n_bodies,
-               (double)f->tape->plain_bytes / (double)f->tape->n_bodies);
+               (double)f->tape->plain_bytes / (double)f->tape->n_bodies,
+               (double)f->tape->making_ns / 1e3 / (double)f->tape->n_bodies);
     printf("\"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, "
            "\"max_ms\": %.3f, \"unsent\": %" PRIu64 ", \"dropped\": %" PRIu64 "}\n",
            milliseconds_at(f, 0.5), milliseconds_at(f, 0.9), milliseconds_at(f, 0.99),

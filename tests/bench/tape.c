@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define ZLIB_CONST
 #include <zlib.h>
@@ -127,6 +128,14 @@ static size_t start_of(const struct tape *t, size_t place)
     return place * t->conf.n_batches / t->conf.n_places;
 }
 
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * SEC + (uint64_t)t.tv_nsec;
+}
+
 /* One row of bodies: all there is, or the chain of one place. */
 static int make_row(struct maker *m, size_t place)
 {
@@ -137,10 +146,12 @@ static int make_row(struct maker *m, size_t place)
         delta_encoder_forget(m->encoder);
     for (size_t i = 0; r == 0 && i < conf->n_batches; i++) {
         r = fill(m, (start_of(m->tape, place) + i) * conf->n_ticks);
+        uint64_t begin_ns = cpu_ns();
         if (r == 0)
             r = encode(m, i * conf->n_ticks);
         if (r == 0)
             r = keep(m);
+        m->tape->making_ns += cpu_ns() - begin_ns;
     }
     return r;
 }

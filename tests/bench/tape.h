@@ -47,6 +47,8 @@ struct tape {
     size_t n_bodies;
     size_t plain_bytes; /* of all bodies, not compressed, */
     size_t sent_bytes;  /* and as sent */
+    uint64_t
+        making_ns; /* CPU that it took to encode and compress them, as an agent would */
 };
 
 /**

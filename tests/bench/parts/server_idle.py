@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What connections cost pcd that are kept and on which nobody sends."""
+
+import time
+
+import e2e
+import process
+from _servers import FORMS, Fleet, wait_filed
+from report import spread
+
+TITLE = "Server: idle connections"
+
+COMMAND = "tests/bench/run server_idle"
+GOAL_KIB = 9
+SHARED = 100  # connections of the pcd that it is compared with
+
+
+def hold(hosts, connections, seconds):
+    """Each host sends a batch of one tick, then nobody does anything. Returns what pcd
+    holds: private bytes, connections, and the CPU seconds of the quiet time."""
+    pcd = e2e.Pcd(SYNC="always")
+    fleet = Fleet(pcd, *FORMS["MessagePack+gzip"][1], "--clients", hosts, "--connections",
+                  connections, "--batches", 1, "--ticks", 1, "--seconds", 600,
+                  "--hold", f"{seconds + 20}s", warmup=0)
+    done = fleet.summary()
+    assert done["stored"] == hosts, done
+    wait_filed(pcd)
+    time.sleep(2)
+    before = process.cpu_seconds(pcd.process.pid)
+    time.sleep(seconds)
+    used = process.cpu_seconds(pcd.process.pid) - before
+    private = process.private_bytes(pcd.process.pid)
+    kept = pcd.metrics()["pcd_connections"] - 1  # that which asks
+    fleet.process.kill()
+    fleet.process.communicate()
+    assert pcd.stop(seconds=120) == 0, pcd.log
+    return private, kept, used
+
+
+def run(report, quick):
+    n, seconds = (2000, 3) if quick else (16000, 20)
+    runs_each = 1 if quick else 3
+    report.text(f"""
+{n - 1:,} connections (with the one that asks: {n:,}), on each of which one host has sent one batch;
+beside a pcd whose {n - 1:,} hosts have sent theirs over {SHARED} connections. What the first holds
+more, for each connection more: memory of its own, without the kernel's. CPU in {seconds} s in which
+nobody sends.""")
+    rows = []
+    for _ in range(runs_each):
+        few, _, _ = hold(n - 1, SHARED, 0)
+        many, kept, used = hold(n - 1, n - 1, seconds)
+        rows.append((kept + 1, (many - few) / (n - 1 - SHARED) / 1024, used, many / 2**20))
+    kept, each, used, total = zip(*rows)
+    report.table(["connections kept", "KiB each", f"CPU in {seconds} s, ms", "pcd in all, MiB"],
+                 [[spread(kept), spread(each), spread(1000 * s for s in used), spread(total)]])
+    report.goal("pcd: idle connections kept", "16,000", spread(kept), min(kept) >= 16000, COMMAND)
+    report.goal("pcd: an idle connection", f"< {GOAL_KIB} KiB", spread(each) + " KiB",
+                max(each) < GOAL_KIB, COMMAND)
+    report.goal("pcd: CPU when nobody sends", "0", f"{spread(1000 * s for s in used)} ms in"
+                f" {seconds} s", max(used) / seconds < 1e-4, COMMAND)
