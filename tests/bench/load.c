@@ -392,7 +392,7 @@ static int warm_up(const struct load_conf *conf, struct fleet *f)
     int r = fleet_run(f);
     f->conf.rate = rate;
     f->conf.batches = conf->batches ? conf->warmup + conf->batches : 0;
-    if (r == 0 && !all_stored(&f->counts)) {
+    if (r == 0 && f->counts.stored < conf->clients * conf->warmup) {
         print_errors(&f->counts);
         r = E_MALFORMED;
     }

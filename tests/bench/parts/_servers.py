@@ -81,6 +81,15 @@ def wait_filed(pcd):
     e2e.wait_for("day files", lambda: pcd.metrics()["pcd_unfiled_bytes"] == 0, 120)
 
 
+def wait_quiet(pcd):
+    """Until it has nothing left to do: checkpoints go on after all is filed."""
+    def is_quiet():
+        before = process.cpu_seconds(pcd.process.pid)
+        time.sleep(0.3)
+        return process.cpu_seconds(pcd.process.pid) - before < 0.003
+    e2e.wait_for("pcd to have done all", is_quiet, 120)
+
+
 def settle_disk():
     """What others wrote is on disk before something is timed."""
     os.sync()
@@ -103,6 +112,7 @@ class Run:
                           "--seconds", seconds, *argv, warmup=warmup, replay=replay)
             wait_filed(pcd)
             settle_disk()
+            wait_quiet(pcd)
             before, metrics = process.cpu_seconds(pcd.process.pid), pcd.metrics()
             threads = process.thread_seconds(pcd.process.pid)
             begin = time.monotonic()
