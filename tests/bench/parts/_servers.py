@@ -168,6 +168,11 @@ class Run:
         return self.ticks / self.fleet["seconds"]
 
     @property
+    def cpus_used(self):
+        """Of the machine, until all is filed."""
+        return (self.cpu + self.fleet["cpu_seconds"]) / self.filed_seconds
+
+    @property
     def fleet_share(self):
         """The fleet's CPU beside pcd's."""
         return self.fleet["cpu_seconds"] / self.cpu

@@ -18,7 +18,8 @@ def run(report, quick):
 a batch, {batches} batches each after one to warm up, as fast as they are answered; `PCD_SYNC=always`,
 day files on. CPU is pcd's, user and system, until all stands in day files. The forms take turns,
 {runs_each} times. The disk alone: a program that writes the same bytes of log with as many syncs,
-and beside that the same bytes to {HOSTS:,} files, right after each run.""")
+and beside that the same bytes to {HOSTS:,} files, right after each run. Where pcd and the fleet use
+all CPUs of the machine until all is filed, it is these that a faster disk waits for.""")
     runs = {form: [] for form in FORMS}
     for _ in range(runs_each):
         for form, (_, argv) in FORMS.items():
@@ -34,11 +35,12 @@ and beside that the same bytes to {HOSTS:,} files, right after each run.""")
          for form, got in runs.items()])
     report.table(
         ["", "answered after, s", "filed after, s", "disk alone: log, s", "log and files, s",
-         "answered / disk", "filed / disk"],
+         "answered / disk", "filed / disk", "CPUs that pcd and the fleet used"],
         [[form, spread(r.answered_seconds for r in got), spread(r.filed_seconds for r in got),
           spread(r.disk_log for r in got), spread(r.disk_all for r in got),
           spread(r.answered_seconds / r.disk_log for r in got),
-          spread(r.filed_seconds / r.disk_all for r in got)]
+          spread(r.filed_seconds / r.disk_all for r in got),
+          spread(r.cpus_used for r in got)]
          for form, got in runs.items()])
     names = sorted({name for got in runs.values() for r in got for name in r.threads},
                    key=lambda name: -median(runs["JSON"], lambda r: r.threads.get(name, 0)))
