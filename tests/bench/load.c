@@ -305,6 +305,21 @@ static double milliseconds_at(const struct fleet *f, double share)
     return (double)latency_at(&f->latency, share) / (double)MSEC;
 }
 
+/* Tries of a batch after which it wasn't stored. */
+static uint64_t failures(const struct fleet_counts *c)
+{
+    uint64_t answers = 0;
+
+    for (unsigned i = 0; i < FLEET_STATUSES; i++)
+        answers += c->by_status[i];
+    return answers - c->stored + c->transport_errors + c->timeouts + c->unanswered;
+}
+
+static bool all_stored(const struct fleet_counts *c)
+{
+    return c->stored > 0 && failures(c) == 0 && c->dropped == 0;
+}
+
 static void print_json(const struct load_conf *conf, const struct fleet *f, double cpu)
 {
     const struct fleet_counts *c = &f->counts;
@@ -323,10 +338,11 @@ static void print_json(const struct load_conf *conf, const struct fleet *f, doub
                (double)f->tape->plain_bytes / (double)f->tape->n_bodies,
                (double)f->tape->making_ns / 1e3 / (double)f->tape->n_bodies);
     printf("\"p50_ms\": %.3f, \"p90_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, "
-           "\"max_ms\": %.3f, \"unsent\": %" PRIu64 ", \"dropped\": %" PRIu64 "}\n",
+           "\"max_ms\": %.3f, \"unsent\": %" PRIu64 ", \"dropped\": %" PRIu64
+           ", \"failures\": %" PRIu64 "}\n",
            milliseconds_at(f, 0.5), milliseconds_at(f, 0.9), milliseconds_at(f, 0.99),
            milliseconds_at(f, 0.999), (double)f->latency.max_ns / (double)MSEC, c->unsent,
-           c->dropped);
+           c->dropped, failures(c));
 }
 
 static void print_summary(const struct load_conf *conf, const struct fleet *f, double cpu)
@@ -352,16 +368,6 @@ static void print_summary(const struct load_conf *conf, const struct fleet *f, d
            (double)f->latency.max_ns / (double)MSEC);
     printf("this program  %.0f %% of a CPU\n", 100 * cpu / seconds);
     print_errors(c);
-}
-
-static bool all_stored(const struct fleet_counts *c)
-{
-    uint64_t answers = 0;
-
-    for (unsigned i = 0; i < FLEET_STATUSES; i++)
-        answers += c->by_status[i];
-    return c->stored > 0 && c->stored == answers && c->transport_errors == 0 &&
-           c->timeouts == 0 && c->unanswered == 0 && c->dropped == 0;
 }
 
 static int check(const struct load_conf *conf, const struct fleet *f)
@@ -422,7 +428,8 @@ static int run_fleet(const struct load_conf *conf, struct fleet *f)
     if (r == 0 && conf->hold_ns)
         r = fleet_hold(f, conf->hold_ns);
     if (r == 0 && !all_stored(&f->counts)) {
-        print_errors(&f->counts);
+        if (conf->json)
+            print_errors(&f->counts);
         r = E_MALFORMED;
     }
     return r;
