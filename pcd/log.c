@@ -3,16 +3,18 @@
 
 #include "common/hash.h"
 #include "common/io.h"
+#include "common/units.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-/* Records handed to the kernel in one call. */
-#define APPEND_AT_ONCE 256u
+#define STAGE_BYTES MIB
 
 void log_name(uint64_t number, char ret_name[LOG_NAME_BYTES])
 {
@@ -57,23 +59,112 @@ static size_t encode(const struct log_record *rec, uint64_t number, uint32_t lin
     return n;
 }
 
+/* Where the file system can't, or not so, the page cache takes what is written. */
+static void write_directly(struct log *l, bool is_direct)
+{
+    int flags = fcntl(l->fd, F_GETFL);
+    int wanted = is_direct ? flags | O_DIRECT : flags & ~O_DIRECT;
+
+    l->is_direct = flags >= 0 && fcntl(l->fd, F_SETFL, wanted) == 0 && is_direct;
+}
+
+/* Writes what is staged. EINVAL: no direct writes here, or none from where the last one
+ * ended; the page cache takes the rest. */
+static int write_staged(struct log *l)
+{
+    uint64_t offset = l->length - l->n_staged;
+    size_t done = 0;
+
+    while (done < l->n_staged) {
+        ssize_t n =
+            pwrite(l->fd, l->stage + done, l->n_staged - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EINVAL && l->is_direct) {
+            write_directly(l, false);
+            continue;
+        }
+        if (n < 0)
+            return -errno;
+        done += (size_t)n;
+    }
+    l->n_staged = 0;
+    return 0;
+}
+
+static int stage(struct log *l, struct span bytes)
+{
+    while (bytes.n > 0) {
+        size_t room = STAGE_BYTES - l->n_staged;
+        size_t n = bytes.n < room ? bytes.n : room;
+
+        memcpy(l->stage + l->n_staged, bytes.data, n);
+        l->n_staged += n;
+        l->length += n;
+        bytes = span_from(bytes, n);
+        if (l->n_staged == STAGE_BYTES) {
+            int r = write_staged(l);
+            if (r)
+                return r;
+        }
+    }
+    return 0;
+}
+
+static int append_record(struct log *l, const struct log_record *rec, uint32_t lines_crc)
+{
+    uint8_t header[LOG_HEADER_BYTES + LIMIT_IDENTIFIER_BYTES];
+    size_t n = encode(rec, l->number, lines_crc, header);
+
+    int r = stage(l, span_of(header, n));
+    return r ? r : stage(l, rec->lines);
+}
+
+/* Fills the last block, and writes what is staged. */
+static int finish_blocks(struct log *l)
+{
+    static const uint8_t zeros[LOG_ALIGN];
+    size_t n = (LOG_ALIGN - l->length % LOG_ALIGN) % LOG_ALIGN;
+    int r = 0;
+
+    if (n > 0) {
+        if (n < LOG_HEADER_BYTES)
+            n += LOG_ALIGN;
+        struct log_record rec = {.type = LOG_PADDING,
+                                 .group = l->synced,
+                                 .lines = span_of(zeros, n - LOG_HEADER_BYTES)};
+        r = append_record(l, &rec, hash_crc32c(0, rec.lines));
+    }
+    return r ? r : write_staged(l);
+}
+
+/* Writes and syncs the first record of a log whose file is open, and its name. */
+static int begin(struct log *l, int dir_fd, struct log_position before)
+{
+    const struct log_record rec = {.type = LOG_BEGIN, .before = before};
+
+    l->stage = aligned_alloc(LOG_ALIGN, STAGE_BYTES);
+    if (!l->stage)
+        return -ENOMEM;
+    write_directly(l, true);
+    int r = append_record(l, &rec, 0);
+    if (r == 0)
+        r = finish_blocks(l);
+    if (r == 0)
+        r = log_sync(l);
+    return r ? r : io_sync_dir(dir_fd);
+}
+
 int log_begin(int dir_fd, uint64_t number, struct log_position before, struct log *ret)
 {
     struct log l = {.number = number};
-    struct log_record rec = {.type = LOG_BEGIN, .before = before};
-    uint8_t header[LOG_HEADER_BYTES + LIMIT_IDENTIFIER_BYTES];
     char name[LOG_NAME_BYTES];
 
     log_name(number, name);
     l.fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (l.fd < 0)
         return -errno;
-    l.length = encode(&rec, number, 0, header);
-    int r = io_write(l.fd, span_of(header, (size_t)l.length));
-    if (r == 0)
-        r = log_sync(&l);
-    if (r == 0)
-        r = io_sync_dir(dir_fd);
+    int r = begin(&l, dir_fd, before);
     if (r) {
         log_end(&l);
         (void)unlinkat(dir_fd, name,
@@ -87,18 +178,14 @@ int log_begin(int dir_fd, uint64_t number, struct log_position before, struct lo
 void log_end(struct log *l)
 {
     io_close(&l->fd);
+    free(l->stage);
+    l->stage = NULL;
 }
 
-static struct job *append_some(struct log *l, struct job *jobs, int *ret_r)
+int log_append(struct log *l, struct job *jobs)
 {
-    uint8_t headers[APPEND_AT_ONCE][LOG_HEADER_BYTES + LIMIT_IDENTIFIER_BYTES];
-    struct iovec parts[APPEND_AT_ONCE * 2];
-    uint64_t from = l->length;
-    size_t n = 0;
-    struct job *j = jobs;
-
-    for (; j && n < APPEND_AT_ONCE; j = j->next, n++) {
-        struct log_record rec = {
+    for (struct job *j = jobs; j; j = j->next) {
+        const struct log_record rec = {
             .type = LOG_BATCH,
             .group = l->synced,
             .identifier = job_identifier(j),
@@ -110,23 +197,12 @@ static struct job *append_some(struct log *l, struct job *jobs, int *ret_r)
             .file_offset = j->file_offset,
             .lines = buf_span(&j->lines),
         };
-        size_t head = encode(&rec, l->number, j->lines_crc, headers[n]);
-        parts[2 * n] = (struct iovec){headers[n], head};
-        parts[2 * n + 1] = (struct iovec){j->lines.data, j->lines.len};
-        l->length += head + j->lines.len;
+        int r = append_record(l, &rec, j->lines_crc);
+        if (r)
+            return r;
         j->end = (struct log_position){l->number, l->length};
     }
-    *ret_r = io_pwritev(l->fd, parts, 2 * n, from);
-    return j;
-}
-
-int log_append(struct log *l, struct job *jobs)
-{
-    int r = 0;
-
-    while (jobs && r == 0)
-        jobs = append_some(l, jobs, &r);
-    return r;
+    return finish_blocks(l);
 }
 
 int log_sync(struct log *l)

@@ -21,6 +21,11 @@
  *
  * A log begins with a record that names the log before it and how much of that was
  * acknowledged: whatever stands behind that length was never promised to anybody.
+ *
+ * What is appended at once is made up with a record of padding to a multiple of
+ * LOG_ALIGN, so that it can be written past the page cache (O_DIRECT, open(2)) where the
+ * file system can: copying into fresh pages cost more than all the rest of the committer.
+ * No block that was synced is ever written again.
  */
 
 #include "pcd/job.h"
@@ -32,6 +37,8 @@
 #define LOG_MAGIC UINT32_C(0x314c4350) /* "PCL1" */
 #define LOG_FLAG_KEY 1u
 #define LOG_HEADER_BYTES 88u
+/* Direct writes begin and end at multiples of this. */
+#define LOG_ALIGN 4096u
 /* No batch makes longer lines; a record that says so is none. */
 #define LOG_LINES_MAX (64 * GIB)
 /* Room for a log's file name, NUMBER.log, with its terminator. */
@@ -40,6 +47,7 @@
 enum log_type {
     LOG_BATCH = 1,
     LOG_BEGIN = 2,
+    LOG_PADDING = 3, /* its lines are zeros */
 };
 
 struct log_record {
@@ -63,6 +71,9 @@ struct log {
     uint64_t number;
     uint64_t length; /* written */
     uint64_t synced; /* written and synced: acknowledged as far as this */
+    bool is_direct;  /* past the page cache */
+    uint8_t *stage;  /* the records before length that are not yet written */
+    size_t n_staged;
 };
 
 /* The file name of a log. */
@@ -83,7 +94,7 @@ PC_MUST_CHECK int log_begin(int dir_fd, uint64_t number, struct log_position bef
 void log_end(struct log *l);
 
 /**
- * log_append() - write jobs as records, in their order, without a sync
+ * log_append() - write jobs as records, in their order, and padding, without a sync
  * @jobs: a list; each one's end is set
  *
  * Return: 0; -errno: how much was written is unknown, and the log must not be written

@@ -80,7 +80,7 @@ static int decode_header(const struct log_reader *r, const uint8_t *bytes,
     if (type == LOG_BEGIN) {
         h.rec.before = (struct log_position){h.rec.file_offset, h.lines_n};
         h.rec.file_offset = h.lines_n = 0;
-    } else if (type != LOG_BATCH) {
+    } else if (type != LOG_BATCH && type != LOG_PADDING) {
         return E_MALFORMED;
     }
     h.rec.type = (enum log_type)type;

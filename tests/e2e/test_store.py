@@ -15,6 +15,7 @@ from posts import NOON, SESSION, batch, replayed, stored
 
 MIDNIGHT = 1767830400  # 2026-01-08T00:00:00Z
 LOG_HEADER_BYTES = 88
+LOG_BEGIN, LOG_PADDING = 2, 3
 
 
 def begin_post(pcd, b, *key, n_bytes=None):
@@ -46,16 +47,17 @@ def logs(home):
 
 
 def records(path):
-    """The whole records of a log as (offset, end, bytes of the lines)."""
+    """The whole records of a log but its padding, as (offset, end, bytes of the lines)."""
     with open(path, "rb") as f:
         data = f.read()
     at, found = 0, []
     while at < len(data):
         kind, _, identifier_n = struct.unpack_from("<BBH", data, at + 24)
-        lines_n = struct.unpack_from("<Q", data, at + 48)[0] if kind == 1 else 0
+        lines_n = struct.unpack_from("<Q", data, at + 48)[0] if kind != LOG_BEGIN else 0
         end = at + LOG_HEADER_BYTES + identifier_n + lines_n
         assert end <= len(data), (path, at)
-        found.append((at, end, data[end - lines_n:end]))
+        if kind != LOG_PADDING:
+            found.append((at, end, data[end - lines_n:end]))
         at = end
     return found
 

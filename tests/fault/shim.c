@@ -311,6 +311,19 @@ static size_t fitting(int fd, off64_t offset, size_t n)
     return fits > 0 ? (size_t)fits : 0;
 }
 
+/* As raw_write(), also where a direct write (O_DIRECT) is cut within a block. */
+static ssize_t cut_write(int fd, const struct iovec *parts, int n_parts, off64_t offset)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    (void)fcntl(fd, F_SETFL, flags & ~O_DIRECT);
+    ssize_t done = raw_write(fd, parts, n_parts, offset);
+    int error = errno;
+    (void)fcntl(fd, F_SETFL, flags);
+    errno = error;
+    return done;
+}
+
 /* Writes the first @n bytes of the parts, and records it. */
 static ssize_t write_some(int fd, const struct iovec *parts, int n_parts, off64_t offset,
                           const char *path, size_t n)
@@ -331,7 +344,8 @@ static ssize_t write_some(int fd, const struct iovec *parts, int n_parts, off64_
             some[n_some].iov_len = left;
         left -= some[n_some].iov_len;
     }
-    ssize_t done = raw_write(fd, some, n_some, offset);
+    ssize_t done = n < total(parts, n_parts) ? cut_write(fd, some, n_some, offset)
+                                             : raw_write(fd, some, n_some, offset);
     if (done > 0)
         shim_journal_write(path, (uint64_t)at, some, (size_t)done);
     if (done > 0 && at + done > size)

@@ -21,7 +21,7 @@ def crc32c(data, crc=0):
 
 # The log
 
-BATCH, BEGIN = 1, 2
+BATCH, BEGIN, PADDING = 1, 2, 3
 
 
 def record(kind, *, group=0, flags=0, identifier=b"", lines=b"", at=0, length=None, key=(0, 0, 0), number=1):
@@ -47,7 +47,7 @@ LOGS = {
     "flipped": FIRST + ONE[:100] + b"#" + ONE[101:] + TWO,
     "byte-between": FIRST + b"#" + TWO, "hole": FIRST + bytes(200) + TWO, "magic-inside": FIRST + batch(b"PCL1", b"PCL1PCL1")[:-1] + TWO,
     "other-log": FIRST + batch(b"a", b"x", number=2) + ONE, "later-group": FIRST + batch(b"a", b"x", group=10 ** 6),
-    "unknown-type": FIRST + record(3), "huge": FIRST + record(BATCH, identifier=b"h", length=2 ** 64 - 1),
+    "unknown-type": FIRST + record(9), "padded": FIRST + ONE + record(PADDING, lines=bytes(300)) + TWO, "huge": FIRST + record(BATCH, identifier=b"h", length=2 ** 64 - 1),
 }
 
 

@@ -125,7 +125,7 @@ static void make_logs(bool damaged)
         log_end(&l);
     }
     if (damaged)
-        damage(log_fd, 2 * LOG_HEADER_BYTES + 40);
+        damage(log_fd, LOG_ALIGN + LOG_HEADER_BYTES + 40);
 }
 
 static void read_day(const char *identifier, struct buf *ret)
@@ -278,11 +278,13 @@ START_TEST(a_record_is_found_far_behind_a_damaged_place)
     begin();
     CLEANUP(io_close) int log_fd = open_folder("log");
     ck_assert_int_eq(log_begin(log_fd, 1, (struct log_position){0}, &l), 0);
+    CLEANUP(io_close)
+    int junk_fd = openat(log_fd, "000000000001.log", O_WRONLY | O_APPEND | O_CLOEXEC);
     for (unsigned far = 300000; far < 300010; far++) {
         uint64_t bad = l.length;
         char *junk = calloc(1, far);
 
-        ck_assert_int_eq(io_write(l.fd, span_of(junk, far)), 0);
+        ck_assert_int_eq(io_write(junk_fd, span_of(junk, far)), 0);
         free(junk);
         l.length += far;
         append(&l, 0);
@@ -292,7 +294,6 @@ START_TEST(a_record_is_found_far_behind_a_damaged_place)
         ck_assert_uint_eq(r.offset, bad + far);
         ck_assert(span_equal(rec.lines, SPAN(LINE)));
         log_reader_done(&r);
-        ck_assert_int_eq(lseek(l.fd, 0, SEEK_END), (off_t)l.length);
     }
     log_end(&l);
     home_remove(&home);
