@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/units.h"
 #include "pcc/apikey.h"
+#include "pcc/ca_bundle.h"
 #include "proto/wire.h"
 
 #include <assert.h>
@@ -76,13 +77,24 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
     (r = r ? r : curl_easy_setopt(easy, option, (long)(value)))
 #define SET(option, value) (r = r ? r : curl_easy_setopt(easy, option, value))
 
+/* The authorities where the user names none; NULL: libcurl knows where they are. */
+static const char *default_ca(void)
+{
+#ifdef PCC_FINDS_CA
+    return ca_bundle_find();
+#else
+    return NULL;
+#endif
+}
+
 static CURLcode set_tls(CURL *easy, const struct http_conf *conf)
 {
     CURLcode r = CURLE_OK;
 
     SET_LONG(CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2); /* or later: RFC 8996 */
-    if (*conf->tls_ca)
-        SET(CURLOPT_CAINFO, conf->tls_ca);
+    const char *ca = *conf->tls_ca ? conf->tls_ca : default_ca();
+    if (ca)
+        SET(CURLOPT_CAINFO, ca);
     if (*conf->tls_cert)
         SET(CURLOPT_SSLCERT, conf->tls_cert);
     if (*conf->tls_key)

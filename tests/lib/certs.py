@@ -30,13 +30,14 @@ class Authority:
         subprocess.run(["openssl", *args], check=True, cwd=self.path,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def issue(self, name, usage="serverAuth", days=2, key=CURVE):
-        """Makes a certificate for 127.0.0.1; returns (certificate file, key file). With
-        `days` 0 or less it has expired."""
+    def issue(self, name, usage="serverAuth", days=2, key=CURVE, host=None):
+        """Makes a certificate for 127.0.0.1, and a host's name where one is given; returns
+        (certificate file, key file). With `days` 0 or less it has expired."""
         self._openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr",
                       "-subj", f"/CN={name}")
         with open(self.file("ext"), "w") as f:
-            f.write(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={usage}\n")
+            names = "IP:127.0.0.1" + (f",DNS:{host}" if host else "")
+            f.write(f"subjectAltName={names}\nextendedKeyUsage={usage}\n")
         self._openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey",
                       "ca.key", "-CAcreateserial", "-out", f"{name}.pem", "-days", str(days),
                       "-extfile", "ext")

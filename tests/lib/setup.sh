@@ -57,6 +57,13 @@ py:msgpack python3-msgpack
 cmd:clang clang
 tsan:clang libclang-rt-14-dev
 '
+NEEDED_TO_RELEASE='
+cmd:cmake cmake
+cmd:make make
+cmd:dpkg-source dpkg-dev
+cmd:file file
+pc:libcares libc-ares-dev
+'
 NEEDED_FOR_COVERAGE='
 cmd:gcovr gcovr
 '
