@@ -9,10 +9,15 @@
 #define ZLIB_CONST
 #include <zlib.h>
 
-/* zlib's windowBits: 15 is the largest window, 16 more mean gzip instead of zlib. */
-#define WINDOW_ZLIB 15
-#define WINDOW_GZIP (15 + 16)
-#define MEM_LEVEL 8 /* zlib's default */
+/* zlib's windowBits: the logarithm of the window's size, at most 15; 16 more mean gzip
+ * instead of zlib. */
+#define WINDOW_BITS_MIN 12
+#define WINDOW_BITS_MAX 15
+#define WINDOW_ZLIB WINDOW_BITS_MAX
+#define WINDOW_GZIP (WINDOW_BITS_MAX + 16)
+/* One less halves what is taken beside the window. zlib's default for the largest is 8;
+ * the smaller ones get a little more than their share, as chains are long otherwise. */
+#define MEM_LEVEL(window_bits) ((window_bits) < WINDOW_BITS_MAX ? (window_bits)-6 : 8)
 
 /* The first byte of every gzip member. */
 #define GZIP_ID1 0x1f
@@ -21,7 +26,9 @@
 #define STEP_BYTES 4096u
 
 struct deflater {
-    z_stream z;
+    z_stream z; /* holds a stream where window_bits isn't 0 */
+    int level;
+    int window_bits;
 };
 
 struct inflater {
@@ -73,34 +80,69 @@ int deflater_new(int level, struct deflater **ret)
     struct deflater *d = calloc(1, sizeof *d);
     if (!d)
         return -ENOMEM;
-    int z = deflateInit2(&d->z, level, Z_DEFLATED, WINDOW_GZIP, MEM_LEVEL,
-                         Z_DEFAULT_STRATEGY);
-    if (z == Z_MEM_ERROR) {
-        free(d);
-        return -ENOMEM;
-    }
-    assert(z == Z_OK);
+    d->level = level;
     *ret = d;
     return 0;
+}
+
+static void drop_stream(struct deflater *d)
+{
+    if (d->window_bits == 0)
+        return;
+    /* It only says whether a stream was in the middle of something. */
+    (void)deflateEnd(&d->z);
+    d->window_bits = 0;
 }
 
 void deflater_free(struct deflater *d)
 {
     if (!d)
         return;
-    /* It only says whether a stream was in the middle of something. */
-    (void)deflateEnd(&d->z);
+    drop_stream(d);
     free(d);
+}
+
+/* Of the smallest window that holds so much. */
+static int window_bits_for(size_t n)
+{
+    int bits = WINDOW_BITS_MIN;
+
+    while (bits < WINDOW_BITS_MAX && n > (size_t)1 << bits)
+        bits++;
+    return bits;
+}
+
+/* Makes a stream ready for an input of @n bytes. */
+static int start_stream(struct deflater *d, size_t n)
+{
+    int bits = window_bits_for(n);
+    int z;
+
+    if (bits <= d->window_bits) {
+        z = deflateReset(&d->z);
+        assert(z == Z_OK);
+        return 0;
+    }
+    drop_stream(d);
+    z = deflateInit2(&d->z, d->level, Z_DEFLATED, bits + 16, MEM_LEVEL(bits),
+                     Z_DEFAULT_STRATEGY);
+    if (z == Z_MEM_ERROR)
+        return -ENOMEM;
+    assert(z == Z_OK);
+    d->window_bits = bits;
+    return 0;
 }
 
 int deflater_gzip(struct deflater *d, struct span in, struct buf *to)
 {
     const size_t len_before = to->len;
-    int z = deflateReset(&d->z);
+    int r = start_stream(d, in.n);
+    if (r)
+        return r;
 
-    while (z != Z_STREAM_END) {
+    for (int z = Z_OK; z != Z_STREAM_END;) {
         assert(z == Z_OK);
-        int r = lend_tail(&d->z, to);
+        r = lend_tail(&d->z, to);
         if (r) {
             buf_truncate(to, len_before);
             return r;

@@ -22,6 +22,8 @@ struct inflater;
  * deflater_new() - a gzip compressor
  * @level: 1 to 9
  *
+ * Its memory, 48 to 256 KiB, is as large as the largest input so far needs.
+ *
  * Return: 0, and gives *ret for deflater_free(); -ENOMEM.
  */
 PC_MUST_CHECK int deflater_new(int level, struct deflater **ret);
@@ -31,7 +33,8 @@ void deflater_free(struct deflater *d);
  * deflater_gzip() - append @in as one gzip member
  * @in: borrows; must not point into @to
  *
- * Allocates nothing but what @to needs to grow.
+ * Allocates nothing but what @to needs to grow, and more of its own where no input was
+ * so large before.
  *
  * Return: 0; E_TOO_LARGE beyond the maximum of @to; -ENOMEM; @to unchanged then.
  */

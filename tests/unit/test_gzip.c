@@ -474,6 +474,56 @@ START_TEST(any_failed_allocation_leaves_the_buffer)
 }
 END_TEST
 
+START_TEST(a_compressor_that_could_not_grow_goes_on)
+{
+    CLEANUP(buf_done) struct buf in;
+    CLEANUP(buf_done) struct buf packed;
+    CLEANUP(buf_done) struct buf out;
+
+    buf_init(&in, MIB);
+    buf_init(&packed, MIB);
+    buf_init(&out, MIB);
+    ck_assert_int_eq(buf_reserve(&packed, MIB), 0);
+    while (in.len < 100000)
+        bytes_put(&in, LINES);
+    pack(LINES, &packed);
+    buf_reset(&packed);
+    fault_arm(0);
+    int r = deflater_gzip(deflater, buf_span(&in), &packed);
+    ck_assert(fault_disarm());
+    ck_assert_int_eq(r, -ENOMEM);
+    ck_assert_uint_eq(packed.len, 0);
+
+    const struct span bodies[] = {LINES, buf_span(&in), LINES};
+    for (size_t i = 0; i < N_OF(bodies); i++) {
+        buf_reset(&packed);
+        pack(bodies[i], &packed);
+        ck_assert_int_eq(unpack(buf_span(&packed), &out), 0);
+        ck_assert(span_equal(buf_span(&out), bodies[i]));
+    }
+}
+END_TEST
+
+START_TEST(a_compressor_grows_with_its_inputs_alone)
+{
+    CLEANUP(buf_done) struct buf in;
+    CLEANUP(buf_done) struct buf packed;
+
+    buf_init(&in, MIB);
+    buf_init(&packed, MIB);
+    ck_assert_int_eq(buf_reserve(&packed, MIB), 0);
+    while (in.len < 5000)
+        bytes_put(&in, LINES);
+    pack(buf_span(&in), &packed);
+    int r = 0;
+    fault_arm(0);
+    for (size_t n = 0; r == 0 && n <= in.len; n += 500)
+        r = deflater_gzip(deflater, span_of(in.data, n), &packed);
+    ck_assert(!fault_disarm());
+    ck_assert_int_eq(r, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("gzip");
@@ -498,6 +548,8 @@ int main(void)
     tcase_add_test(c, a_coding_is_no_other);
     tcase_add_test(c, a_preset_dictionary_is_refused);
     tcase_add_test(c, any_failed_allocation_leaves_the_buffer);
+    tcase_add_test(c, a_compressor_that_could_not_grow_goes_on);
+    tcase_add_test(c, a_compressor_grows_with_its_inputs_alone);
     suite_add_tcase(suite, c);
     return suite_run(suite);
 }
