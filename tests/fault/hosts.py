@@ -6,10 +6,12 @@ import json
 import math
 import os
 import random
+import re
 import signal
 import socket
 import time
 from collections import Counter
+from datetime import datetime
 
 import faults
 from e2e import PATIENCE, Pcc, Pcd, wait_for
@@ -30,6 +32,11 @@ AGENT = {
 }
 # The log rolls and checkpoints come often.
 SERVER = {"LOG_MAX": "64MiB", "CHECKPOINT_INTERVAL": "1s"}
+
+
+def time_of(text):
+    """Seconds since 1970, of a log line's time."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
 class Unexpected(Exception):
@@ -209,33 +216,29 @@ class ForgetfulAgent(Agent):
     wrongs = ("doubled", "untold", "beyond", "silent")
     # Of a measurement 122 bits are random, which no coding makes less.
     least_bytes = 15
-    # From its launch to its first tick, or from its last tick to being told to end, at most:
+    # From its start to its first tick, or from its last tick to being told to end, at most:
     # the machine may be busy with others.
     slack_s = 1 * PATIENCE
     hole_s = 2.5 * INTERVAL_S
 
     def __init__(self, number, place, relay):
         super().__init__(number, place, relay)
-        self.ends = []  # from when on nothing is due, until when
-        self.was_at_end = False  # when this life was launched
-
-    def launch(self):
-        self.was_at_end = bool(self.ends) and self.ends[-1][1] is None
-        if self.was_at_end:
-            self.ends[-1][1] = time.time() + self.slack_s
-        return super().launch()
+        # Which life, and when: was told to end, so that nothing is due until the next has
+        # started; has started, by its log.
+        self.ends = []
+        self.starts = []
 
     def _over(self):
-        begun = "event=started" in self.program.log
+        started = re.search(r"(\S+) INFO event=started", self.program.log)
+        if started:
+            self.starts.append((self.lives, time_of(started[1])))
         super()._over()
-        # One that was killed before it had begun is none: the end goes on.
-        if self.was_at_end and not begun:
-            self.ends[-1][1] = None
 
     def ask_to_end(self):
+        now = time.time()
         asked = super().ask_to_end()
         if asked:
-            self.ends.append([time.time() - self.slack_s, None])
+            self.ends.append((self.lives, now))
         return asked
 
     def compare(self, stored):
@@ -255,12 +258,17 @@ class ForgetfulAgent(Agent):
         return {**counts, "untold": len(untold),
                 "beyond": sum(len(tap) > most for tap in lost), "silent": len(silent)}
 
+    def _first_tick(self, after, life=0):
+        """At the latest, of the next life that started after that moment and that life."""
+        return self.slack_s + min((at for number, at in self.starts
+                                   if at >= after and number > life), default=after)
+
     def silence(self, times, gaps):
         """The spans between ticks in the store that miss more than one tick of which no gap
         tells, while it was not at its end."""
-        told = [(gap["from"], gap["to"] + self.slack_s * (gap["kind"] == "killed"))
-                for gap in gaps]
-        told += [(began, ended) for began, ended in self.ends if ended]
+        told = [(gap["from"], self._first_tick(gap["to"]) if gap["kind"] == "killed"
+                 else gap["to"]) for gap in gaps]
+        told += [(at - self.slack_s, self._first_tick(at, life)) for life, at in self.ends]
         told.sort()
         silent = []
         for first, last in zip(times, times[1:]):
