@@ -23,10 +23,8 @@ const char *err_text(int r)
 
     if (r == 0)
         return "done";
-    if (r < 0) {
-        const char *text = strerrordesc_np(-r);
-        return text ? text : "unknown fault";
-    }
+    if (r < 0)
+        return strerror(-r); /* of glibc since 2.32, and of musl: not shared by threads */
     if ((size_t)r < sizeof verdicts / sizeof verdicts[0] && verdicts[r])
         return verdicts[r];
     return "unknown verdict";

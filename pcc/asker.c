@@ -61,6 +61,18 @@ static void *asker_run(void *arg)
     return NULL;
 }
 
+static void init_sync(struct asker *a)
+{
+    pthread_condattr_t monotonic;
+    int bad = pthread_condattr_init(&monotonic) |
+              pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) |
+              pthread_cond_init(&a->changed, &monotonic) |
+              pthread_condattr_destroy(&monotonic) | pthread_mutex_init(&a->lock, NULL);
+
+    assert(bad == 0); /* Linux needs no memory for them */
+    (void)bad;
+}
+
 int asker_new(const char *path, struct asker **ret)
 {
     struct asker *a = calloc(1, sizeof *a);
@@ -71,10 +83,9 @@ int asker_new(const char *path, struct asker **ret)
         free(a);
         return -ENOMEM;
     }
-    int bad = pthread_mutex_init(&a->lock, NULL) | pthread_cond_init(&a->changed, NULL);
-    assert(bad == 0); /* glibc's can't fail without attributes */
+    init_sync(a);
     a->r = E_PENDING;
-    bad = pthread_create(&a->thread, NULL, asker_run, a);
+    int bad = pthread_create(&a->thread, NULL, asker_run, a);
     if (bad) {
         destroy(a);
         return -bad;
@@ -136,7 +147,7 @@ int asker_answer(struct asker *a, uint64_t until_ns, struct statfs *ret)
 
     pthread_mutex_lock(&a->lock);
     while (a->asked && !a->late && r == 0)
-        r = pthread_cond_clockwait(&a->changed, &a->lock, CLOCK_MONOTONIC, &until);
+        r = pthread_cond_timedwait(&a->changed, &a->lock, &until);
     if (a->asked) {
         a->late = true;
         r = E_PENDING;

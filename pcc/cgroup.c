@@ -240,7 +240,7 @@ static int append_folder(int parent_fd, size_t layout, uint64_t time_ns, struct 
     _Alignas(struct dirent64) char entries[8192];
     ssize_t n;
 
-    while ((n = getdents64(parent_fd, entries, sizeof entries)) > 0) {
+    while ((n = getdents64(parent_fd, (void *)entries, sizeof entries)) > 0) {
         const struct dirent64 *e;
         for (ssize_t at = 0; at < n; at += e->d_reclen) {
             e = (const struct dirent64 *)(const void *)(entries + at);

@@ -395,8 +395,10 @@ static int run(struct program *p)
 {
     sigset_t signals;
 
+#ifdef M_ARENA_MAX
     /* One heap for all threads: the sampler doesn't allocate, so nobody contends. */
     (void)mallopt(M_ARENA_MAX, 1);
+#endif
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);

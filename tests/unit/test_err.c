@@ -31,8 +31,8 @@ START_TEST(every_number_has_some_text)
 {
     ck_assert_str_eq(err_text(E_CONFLICT + 1), "unknown verdict");
     ck_assert_str_eq(err_text(INT_MAX), "unknown verdict");
-    ck_assert_str_eq(err_text(-99999), "unknown fault");
-    ck_assert_str_eq(err_text(-INT_MAX), "unknown fault");
+    ck_assert_str_eq(err_text(-99999), "Unknown error 99999");
+    ck_assert_str_eq(err_text(-INT_MAX), "Unknown error 2147483647");
 }
 END_TEST
 
