@@ -62,7 +62,7 @@ cmd:cmake cmake
 cmd:make make
 cmd:dpkg-source dpkg-dev
 cmd:file file
-pc:libcares libc-ares-dev
+cmd:musl-gcc musl-tools
 '
 NEEDED_FOR_COVERAGE='
 cmd:gcovr gcovr
