@@ -7,6 +7,7 @@
 #include "pcd/log_reader.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -238,6 +239,15 @@ static void delete_logs(struct filer *f)
     free(numbers);
 }
 
+/* Lines come and go between what stays, as connections do, so that much of a heap is free
+ * and little of it at its end, where alone free() gives it back. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* it only says whether there was some */
+#endif
+}
+
 /* The order matters: each step relies on the one before being durable. */
 static int checkpoint(struct filer *f)
 {
@@ -263,6 +273,7 @@ static int checkpoint(struct filer *f)
     f->due_at_ns = clock_monotonic_ns() + f->conf.checkpoint_ns;
     delete_logs(f);
     dayfiles_trim(f->conf.files);
+    give_memory_back();
     return 0;
 }
 
@@ -299,14 +310,22 @@ static void maintain(struct filer *f, bool stopping)
         f->retry_at_ns = clock_monotonic_ns() + RETRY_NS;
 }
 
+/* When maintain() has something to do though nobody pushes. */
+static uint64_t next_due(const struct filer *f)
+{
+    uint64_t due = half_full(f) && has_news(f) ? 0 : f->due_at_ns;
+
+    return dayfiles_behind(f->conf.files) || due < f->retry_at_ns ? f->retry_at_ns : due;
+}
+
 /* Waits for jobs or the next thing that is due, and takes all there are. */
 static struct job *take(struct filer *f, bool *ret_stopping)
 {
-    uint64_t now = clock_monotonic_ns();
+    uint64_t due = next_due(f);
 
     (void)pthread_mutex_lock(&f->lock);
     if (!f->first && !f->stopping)
-        wait_until(f, now + RETRY_NS);
+        wait_until(f, due);
     uint64_t until = clock_monotonic_ns() + LINGER_NS;
     while (f->first && !f->stopping && clock_monotonic_ns() < until &&
            f->memory < f->conf.memory_max / 4)
