@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/units.h"
+#include "pcd/gunzip.h"
 #include "pcd/hosts.h"
 #include "pcd/options.h"
 #include "pcd/stats.h"
@@ -32,12 +33,15 @@ int scratch_init(struct scratch *s, const struct pcd_conf *conf)
     buf_init(&s->decoded, conf->decoded_max);
     batch_init(&s->batch, &limits);
     int r = inflater_new(&s->inflater);
+    if (r == 0)
+        r = gunzip_new(&s->gunzip);
     return r ? r : delta_decoder_new(&s->delta);
 }
 
 void scratch_done(struct scratch *s)
 {
     inflater_free(s->inflater);
+    gunzip_free(s->gunzip);
     delta_decoder_free(s->delta);
     buf_done(&s->decoded);
     batch_done(&s->batch);
@@ -66,7 +70,8 @@ int scratch_inflate(struct scratch *s, enum coding coding, struct span body,
         *ret = body;
         return 0;
     }
-    int r = inflater_run(s->inflater, coding, body, to, reterr_at);
+    bool is_done = coding == CODING_GZIP && gunzip_try(s->gunzip, body, to);
+    int r = is_done ? 0 : inflater_run(s->inflater, coding, body, to, reterr_at);
     if (r == 0)
         *ret = buf_span(to);
     return r;

@@ -29,6 +29,7 @@ struct pcd_conf;
 /* What a worker decodes into, reused from batch to batch. One thread at a time. */
 struct scratch {
     struct inflater *inflater;
+    struct gunzip *gunzip; /* tried first; may be NULL */
     struct buf decoded;
     struct batch batch;
     struct delta_decoder *delta;

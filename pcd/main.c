@@ -11,6 +11,7 @@
 #include "pcd/apikeys.h"
 #include "pcd/auth.h"
 #include "pcd/chains.h"
+#include "pcd/gunzip.h"
 #include "pcd/hosts.h"
 #include "pcd/keygen.h"
 #include "pcd/options.h"
@@ -343,8 +344,8 @@ int main(int argc, char *argv[])
 
     (void)snprintf(version, sizeof version,
                    "pcd " VERSION " (revision " VERSION_REVISION ", built " VERSION_BUILT
-                   ")\nlibmicrohttpd %s, zlib %s, msgpack-c %s\n",
-                   MHD_get_version(), zlibVersion(), msgpack_version());
+                   ")\nlibmicrohttpd %s, zlib %s, libdeflate %s, msgpack-c %s\n",
+                   MHD_get_version(), zlibVersion(), gunzip_version(), msgpack_version());
     program.version = version;
     int r = opt_load(&program, argv, environ, &p.conf, &state, &action);
     if (state.warnings.len > 0)

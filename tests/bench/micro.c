@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/units.h"
 #include "pcc/source.h"
+#include "pcd/gunzip.h"
 #include "pcd/log.h"
 #include "proto/wire.h"
 #include "tests/bench/coder.h"
@@ -366,8 +367,8 @@ static void print_version(void)
     printf("compiler\tgcc %s\n", __VERSION__);
 #endif
     printf("build\t%s\n", BUILD);
-    printf("glibc\t%s\nzlib\t%s\nmsgpack-c\t%s\n", gnu_get_libc_version(), zlibVersion(),
-           msgpack_version());
+    printf("glibc\t%s\nzlib\t%s\nlibdeflate\t%s\nmsgpack-c\t%s\n", gnu_get_libc_version(),
+           zlibVersion(), gunzip_version(), msgpack_version());
 }
 
 int main(int argc, char **argv)

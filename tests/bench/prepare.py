@@ -12,8 +12,8 @@ sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
 sys.path.insert(0, os.path.join(SOURCE, "tests", "fault"))
 
 # What is linked, by its name for pkg-config, and what it is called.
-LIBRARIES = (("libcurl", "libcurl"), ("zlib", "zlib"), ("msgpack", "msgpack-c"),
-             ("libmicrohttpd", "libmicrohttpd"), ("gnutls", "GnuTLS"))
+LIBRARIES = (("libcurl", "libcurl"), ("zlib", "zlib"), ("libdeflate", "libdeflate"),
+             ("msgpack", "msgpack-c"), ("libmicrohttpd", "libmicrohttpd"), ("gnutls", "GnuTLS"))
 
 
 _to_build = False

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/gzip.h"
+#include "pcd/gunzip.h"
 #include "tests/fuzz/fuzz.h"
 
 /* input = how:u8 bytes; how: 0 deflate, 1 to 9 gzip, of which the rest is that much
@@ -9,12 +10,14 @@
 
 static struct deflater *deflaters[LEVELS + 1];
 static struct inflater *inflater;
+static struct gunzip *gunzip;
 
 static void set_up(void)
 {
     if (inflater)
         return;
     FUZZ_CHECK(inflater_new(&inflater) == 0);
+    FUZZ_CHECK(gunzip_new(&gunzip) == 0);
     for (unsigned level = 1; level <= LEVELS; level++)
         FUZZ_CHECK(deflater_new((int)level, &deflaters[level]) == 0);
 }
@@ -29,6 +32,24 @@ static void check_again(struct span plain, unsigned level)
     FUZZ_CHECK(deflater_gzip(deflaters[level], plain, &packed) == 0);
     FUZZ_CHECK(inflater_run(inflater, CODING_GZIP, buf_span(&packed), &again, NULL) == 0);
     FUZZ_CHECK(span_equal(buf_span(&again), plain));
+}
+
+/* What is taken at once is what zlib makes of it, if it takes it. */
+static void check_try(struct span in, int r, struct span plain)
+{
+    CLEANUP(buf_done) struct buf tried;
+
+    buf_init(&tried, INFLATED_MAX);
+    FUZZ_CHECK(buf_append_byte(&tried, 'x') == 0);
+    FUZZ_CHECK(buf_reserve(&tried, INFLATED_MAX - 1) == 0);
+    bool taken = gunzip_try(gunzip, in, &tried);
+    FUZZ_CHECK(tried.data[0] == 'x' && tried.cap <= INFLATED_MAX);
+    if (!taken)
+        FUZZ_CHECK(tried.len == 1);
+    else if (r == 0)
+        FUZZ_CHECK(span_equal(buf_span(&tried), plain));
+    else
+        FUZZ_CHECK(r == E_MALFORMED);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -48,6 +69,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     int r = inflater_run(inflater, coding, in.left, &plain, NULL);
     FUZZ_CHECK(r == 0 || r == E_TRUNCATED || r == E_MALFORMED || r == E_TOO_LARGE);
     FUZZ_CHECK(plain.data[0] == 'x' && (r == 0 || plain.len == 1));
+    if (coding == CODING_GZIP)
+        check_try(in.left, r, buf_span(&plain));
     if (r == 0)
         check_again(span_from(buf_span(&plain), 1), how ? how : 1);
     return 0;

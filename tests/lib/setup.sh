@@ -33,6 +33,7 @@ pc:msgpack|msgpack-c libmsgpack-dev
 pc:libcurl libcurl4-openssl-dev
 pc:libmicrohttpd libmicrohttpd-dev
 pc:gnutls libgnutls28-dev
+pc:libdeflate libdeflate-dev
 '
 NEEDED_TO_TEST='
 pc:check check
