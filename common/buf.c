@@ -51,9 +51,15 @@ void buf_commit(struct buf *b, size_t n)
     b->len += n;
 }
 
+/* As buf_reserve(), which it spares who needs none. */
+static inline int reserve(struct buf *b, size_t more)
+{
+    return more <= b->cap - b->len ? 0 : buf_reserve(b, more);
+}
+
 int buf_append(struct buf *b, struct span bytes)
 {
-    int r = buf_reserve(b, bytes.n);
+    int r = reserve(b, bytes.n);
     if (r)
         return r;
     if (bytes.n > 0)
@@ -64,7 +70,7 @@ int buf_append(struct buf *b, struct span bytes)
 
 int buf_append_byte(struct buf *b, uint8_t byte)
 {
-    int r = buf_reserve(b, 1);
+    int r = reserve(b, 1);
     if (r)
         return r;
     b->data[b->len++] = byte;
@@ -103,7 +109,7 @@ int buf_printf(struct buf *b, const char *format, ...)
 int buf_append_u64(struct buf *b, uint64_t value)
 {
     unsigned n = decimal_size(value);
-    int r = buf_reserve(b, n);
+    int r = reserve(b, n);
 
     if (r == 0) {
         decimal_write(value, n, buf_tail(b));
