@@ -4,6 +4,9 @@
 #include "common/utf8.h"
 
 #include <endian.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* Every name that anybody asks for is shorter. */
 #define NAME_MAX_BYTES 32u
@@ -23,9 +26,31 @@ static inline bool is_special(uint8_t c)
     return c < 0x20 || c == '"' || c == '\\' || c >= 0x80;
 }
 
+#ifdef __SSE2__
+/* Sets the bits of those of 16 bytes that are special. */
+static inline unsigned special_of_16(const uint8_t *at)
+{
+    __m128i x = _mm_loadu_si128((const __m128i *)(const void *)at);
+    /* Signed: those from 0x80 are below 0x20, too. */
+    __m128i found = _mm_cmplt_epi8(x, _mm_set1_epi8(0x20));
+
+    found = _mm_or_si128(found, _mm_cmpeq_epi8(x, _mm_set1_epi8('"')));
+    found = _mm_or_si128(found, _mm_cmpeq_epi8(x, _mm_set1_epi8('\\')));
+    return (unsigned)_mm_movemask_epi8(found);
+}
+#endif
+
 /* The first byte that is not printable ASCII, or is a quotation mark or a backslash. */
 static inline const uint8_t *find_special(const uint8_t *at, const uint8_t *end)
 {
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        unsigned found = special_of_16(at);
+        if (found)
+            return at + __builtin_ctz(found);
+        at += 16;
+    }
+#endif
     while (end - at >= 8) {
         uint64_t x;
         memcpy(&x, at, sizeof x);
