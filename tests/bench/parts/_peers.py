@@ -29,16 +29,20 @@ PACKAGES = {
 POLICY = "/usr/sbin/policy-rc.d"
 
 
-def missing():
-    """The packages that would be installed."""
-    return [name for name in PACKAGES if subprocess.run(
+def missing(packages):
+    """Those that would be installed, of packages and their units, as in PACKAGES."""
+    return [name for name in packages if subprocess.run(
         ["dpkg-query", "-W", "-f=${db:Status-Status}", name], capture_output=True, text=True,
         check=False).stdout != "installed"]
 
 
-def install(names):
-    """Installs them so that no daemon starts, now or at the next boot. A package that can't be
-    had is left out: its peer is missing then."""
+def install(packages):
+    """Installs those that are missing, and says so first, so that no daemon starts, now or at
+    the next boot. A package that can't be had is left out: its peer is missing then."""
+    names = missing(packages)
+    if not names:
+        return
+    print("installs, without starting anything: " + " ".join(names), flush=True)
     stubs = e2e.folder()
     for name in ("systemctl", "systemd-tmpfiles"):  # what maintainer scripts start with
         path = os.path.join(stubs, name)
@@ -61,7 +65,7 @@ def install(names):
         if made:
             os.unlink(POLICY)
     if shutil.which("systemctl"):
-        for unit in (unit for name in names for unit in PACKAGES[name]):
+        for unit in (unit for name in names for unit in packages[name]):
             subprocess.run(["systemctl", "--quiet", "disable", unit], capture_output=True,
                            check=False)
 

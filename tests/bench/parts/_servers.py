@@ -82,13 +82,14 @@ def wait_filed(pcd):
     e2e.wait_for("day files", lambda: pcd.metrics()["pcd_unfiled_bytes"] == 0, 120)
 
 
-def wait_quiet(pcd):
-    """Until it has nothing left to do: checkpoints go on after all is filed."""
+def wait_quiet(server, seconds=0.3, share=0.01):
+    """Until it has nothing left to do: checkpoints of pcd go on after all is filed. It takes
+    less than that share of a core for so long then."""
     def is_quiet():
-        before = process.cpu_seconds(pcd.process.pid)
-        time.sleep(0.3)
-        return process.cpu_seconds(pcd.process.pid) - before < 0.003
-    e2e.wait_for("pcd to have done all", is_quiet, 120)
+        before = process.cpu_seconds(server.process.pid)
+        time.sleep(seconds)
+        return process.cpu_seconds(server.process.pid) - before < seconds * share
+    e2e.wait_for("the server to have done all", is_quiet, 120)
 
 
 def settle_disk():

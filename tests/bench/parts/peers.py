@@ -110,10 +110,7 @@ def start_all(pcd, network):
 
 
 def run(report, quick):
-    missing = _peers.missing()
-    if missing:
-        print("installs, without starting anything: " + " ".join(missing), flush=True)
-        _peers.install(missing)
+    _peers.install(_peers.PACKAGES)
     seconds = 20 if quick else 300
     pcd = e2e.Pcd()
     running, versions, absent = start_all(pcd, _peers.network())
