@@ -293,8 +293,8 @@ class Prometheus(RemoteWrite):
         path = os.path.join(self.home, "conf")
         with open(path, "w", encoding="ascii") as f:
             f.write("global: {}\n")
-        return ["/usr/bin/prometheus", f"--config.file={path}", "--web.enable-remote-write-receiver",
-                f"--storage.tsdb.path={self.home}/data",
+        return ["/usr/bin/prometheus", f"--config.file={path}",
+                "--web.enable-remote-write-receiver", f"--storage.tsdb.path={self.home}/data",
                 f"--web.listen-address=127.0.0.1:{self.port}"]
 
     def begin(self):

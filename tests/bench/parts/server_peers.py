@@ -123,18 +123,18 @@ def run(report, quick):
     report.text(f"""
 {hosts:,} hosts replay {whose(capture())} over {CONNECTIONS} connections, {TICKS} ticks (100
 measurements) a batch, as fast as they are answered: one batch each that isn't counted, then
-{batches["JSON"]} to pcd and NATS, {batches["lines"]} to the others; {runs_each} times, in turns. Bodies are made before.
-CPU is the server's, user and system, until it is at rest: pcd until all stands in day files, the
-others until they take less than 2 % of a core for {REST} s. pcd keeps the text of a host-tick as it
-was, {numbers} numbers; stores of metrics are sent {samples} samples of it, as their own agents would: each
-number but those of the single interrupts, which are nearly all 0. NATS is sent what pcd is, and
-doesn't look into it. Bytes sent are those on TCP to the server, HTTP's headers included; bytes
-kept are those that all files take on disk at rest, logs too.
-Peers are those of Debian's packages with their defaults, run by hand; none was left running.""")
+{batches["JSON"]} to pcd and NATS, {batches["lines"]} to the others. They take turns, {runs_each} of each. Bodies are made
+before. CPU is the server's, user and system, until it is at rest: pcd until all stands in day
+files, the others until they take less than 2 % of a core for {REST} s. pcd keeps the text of a
+host-tick as it was, {numbers} numbers; stores of metrics are sent {samples} samples of it, as their own
+agents would: each number but those of the single interrupts, which are nearly all 0. NATS is
+sent what pcd is, and doesn't look into it. Bytes sent are those on TCP to the server, HTTP's
+headers included; bytes kept are those that all files take on disk at rest, logs too. Peers are
+those of Debian's packages with their defaults, run by hand; none was left running.""")
     ours = loads[OURS[0]]
     report.table(
-        ["", "host-ticks a CPU-second", f"pcd with {OURS[0]} takes so many times as much",
-         "bytes sent a host-tick", "kept", "RSS, MB", "what an answer promises", "version"],
+        ["", "host-ticks a CPU-second", f"pcd with {OURS[0]}: times as many",
+         "bytes sent a host-tick", "bytes kept", "RSS, MB", "what an answer promises", "version"],
         [*(row(f"**pcd**, {form}", loads[form], ours, (),
                "synced (`PCD_SYNC=always`)") for form in OURS),
          *(row(kind.NAME, got, ours, kind.PACKAGES[:1], kind.PROMISE)
