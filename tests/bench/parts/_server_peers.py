@@ -314,14 +314,6 @@ class VictoriaMetrics(RemoteWrite):
                 f"-httpListenAddr=127.0.0.1:{self.port}"]
 
 
-class VictoriaMetricsLines(VictoriaMetrics):
-    NAME = "VictoriaMetrics, lines of InfluxDB"
-    PACKAGES = ("victoria-metrics",)
-    FORM = "lines"
-    PATH = "/write?precision=s"
-    HEADERS = {}
-
-
 class NatsConnection:
     """As much of a client of NATS as publishing to a stream needs."""
 
@@ -393,4 +385,4 @@ class NatsGzip(Nats):
     FORM = "JSON+gzip"
 
 
-PEERS = (Influx, Prometheus, VictoriaMetrics, VictoriaMetricsLines, Nats, NatsGzip)
+PEERS = (Influx, Prometheus, VictoriaMetrics, Nats, NatsGzip)

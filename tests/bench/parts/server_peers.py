@@ -94,6 +94,7 @@ def measure(runs_each, hosts, batches):
         for form in OURS:
             loads[form].append(Ours(form, hosts, batches["JSON"]))
         for kind in [key for key in loads if key not in OURS]:
+            print(kind.NAME, flush=True)
             try:
                 loads[kind].append(Theirs(kind, made[kind.FORM]))
             except (AssertionError, OSError) as why:
@@ -113,7 +114,7 @@ def row(name, got, beside, packages, promise):
 
 def run(report, quick):
     _peers.install(_server_peers.PACKAGES)
-    runs_each, hosts = (1, 50) if quick else (3, 500)
+    runs_each, hosts = (1, 50) if quick else (3, 300)
     # Of each host, after the first; a store of metrics takes far longer than the others.
     batches = {"lines": 1, "remote write": 1, "JSON": 2, "JSON+gzip": 2} if quick else {
         "lines": 2, "remote write": 2, "JSON": 8, "JSON+gzip": 8}
