@@ -217,8 +217,9 @@ class HttpPeer(Peer):
                            {"Host": "localhost", **self.HEADERS,
                             "Content-Length": len(body)}.items())
             request = f"POST {self.PATH} HTTP/1.1\r\n{head}\r\n".encode() + body
-            assert wire.send(request), self.log
-            status, _, said = wire.answer()
+            answer = wire.send(request) and wire.answer()
+            assert answer, "ended the connection"
+            status, _, said = answer
             assert status in (200, 204), (status, said)
             sent += len(request)
         wire.close()
@@ -331,7 +332,9 @@ class NatsConnection:
         message = f"PUB {subject} {self.inbox} {len(body)}\r\n".encode() + body + b"\r\n"
         self.socket.sendall(message)
         while True:
-            word, *rest = self.file.readline().split()
+            line = self.file.readline()
+            assert line, "ended the connection"
+            word, *rest = line.split()
             if word == b"MSG":
                 said = json.loads(self.file.read(int(rest[-1]) + 2))
                 assert "error" not in said, said
