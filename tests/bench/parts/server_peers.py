@@ -74,10 +74,10 @@ def present():
     """Those that are installed, and of the others why they are not measured."""
     kinds, absent = [], []
     for kind in PEERS_OF_PCD:
-        if all(_peers.version(package) for package in kind.PACKAGES):
-            kinds.append(kind)
-        else:
+        if _peers.missing(kind.PACKAGES):
             absent.append([kind.NAME, "not installed"])
+        else:
+            kinds.append(kind)
     return kinds, absent
 
 
