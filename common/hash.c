@@ -7,6 +7,7 @@
 #include <threads.h>
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <nmmintrin.h>
 #endif
 
@@ -106,6 +107,17 @@ uint32_t hash_crc32c_by_table(uint32_t crc, struct span bytes)
 }
 
 #if defined(__x86_64__)
+static bool cpu_has_crc;
+static once_flag cpu_once = ONCE_FLAG_INIT;
+
+/* Not __builtin_cpu_supports(), which brings 4 KB that know every processor. */
+static void ask_cpu(void)
+{
+    unsigned eax, ebx, ecx, edx;
+
+    cpu_has_crc = __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_SSE4_2);
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_by_cpu(uint32_t crc,
                                                                 struct span bytes)
 {
@@ -125,8 +137,8 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_by_cpu(uint32_t crc,
 uint32_t hash_crc32c(uint32_t crc, struct span bytes)
 {
 #if defined(__x86_64__)
-    /* Only looks at a word that the compiler's runtime filled in before main(). */
-    if (__builtin_cpu_supports("sse4.2"))
+    call_once(&cpu_once, ask_cpu);
+    if (cpu_has_crc)
         return crc32c_by_cpu(crc, bytes);
 #endif
     return hash_crc32c_by_table(crc, bytes);
