@@ -9,11 +9,11 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <unistd.h>
 
 /* A mount that doesn't answer in this part of the interval, or time, is left out. */
 #define ANSWER_SHARE 5u
@@ -29,8 +29,9 @@ struct sampler {
     uint64_t first_ns;       /* boot clock: the open batch's first tick */
     uint64_t last_timestamp; /* of the last tick */
     pthread_t thread;
-    int timer_fd;
-    int stop_fd;
+    int timer_fd;      /* expires at the grid's points */
+    uint64_t armed_ns; /* boot clock: the point that it is set to expire at next */
+    atomic_bool stops;
 };
 
 bool sampler_must_seal(const struct seal_rule *rule, size_t measurements, size_t bytes,
@@ -140,21 +141,40 @@ static void arrive(struct sampler *s, const struct moment *now)
         note_missed(s, GAP_MISSED, missed, due_time_ns);
 }
 
-/* Return: is it time for a tick? Else to stop. */
-static bool wait_until(const struct sampler *s, uint64_t due_ns)
+/* Sets the timer to expire at @due_ns of the boot clock and each @interval_ns after. */
+static void arm(int timer_fd, uint64_t due_ns, uint64_t interval_ns)
 {
     const struct itimerspec at = {
-        .it_value = {.tv_sec = (time_t)(due_ns / SEC), .tv_nsec = (long)(due_ns % SEC)}};
-    struct pollfd fds[] = {{.fd = s->stop_fd, .events = POLLIN},
-                           {.fd = s->timer_fd, .events = POLLIN}};
+        .it_value = {.tv_sec = (time_t)(due_ns / SEC), .tv_nsec = (long)(due_ns % SEC)},
+        .it_interval = {.tv_sec = (time_t)(interval_ns / SEC),
+                        .tv_nsec = (long)(interval_ns % SEC)}};
+    int r = timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
 
-    /* Setting it also takes back an expiry that was not read. */
-    int r = timerfd_settime(s->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
     assert(r == 0);
-    do {
-        r = poll(fds, 2, -1);
-    } while (r < 0 && errno == EINTR);
-    return fds[0].revents == 0;
+    (void)r;
+}
+
+/* Waits for the point that is due: one system call, as long as the grid stays where it
+ * is. Return: is it time for a tick? Else to stop. */
+static bool wait_due(struct sampler *s)
+{
+    uint64_t due_ns = grid_due(&s->grid);
+    uint64_t expired;
+
+    if (due_ns != s->armed_ns)
+        arm(s->timer_fd, due_ns, s->grid.interval_ns);
+    s->armed_ns = due_ns + s->grid.interval_ns;
+    /* It may still tell of a point that had come when the last tick was taken. Asked
+     * after it was armed: whoever wants it to stop arms it later than that, or is seen.
+     */
+    while (!s->stops) {
+        ssize_t n = read(s->timer_fd, &expired, sizeof expired);
+        assert(n == sizeof expired || (n < 0 && errno == EINTR));
+        (void)n;
+        if (clock_boot_ns() >= due_ns)
+            break;
+    }
+    return !s->stops;
 }
 
 /* What is left when it ends: no tick can be late any more, so locks may be waited for. */
@@ -183,7 +203,7 @@ static void *sampler_run(void *arg)
     grid_init(&s->grid, s->grid.interval_ns, now.boot_ns, now.time_ns,
               clock_random_u64());
     take_tick(s, &now);
-    while (wait_until(s, grid_due(&s->grid))) {
+    while (wait_due(s)) {
         now = moment_now();
         arrive(s, &now);
         /* The clock may have been stepped: the next point, on it, as of now. */
@@ -203,7 +223,6 @@ static void *sampler_run(void *arg)
 static void sampler_free(struct sampler *s)
 {
     io_close(&s->timer_fd);
-    io_close(&s->stop_fd);
     free(s);
 }
 
@@ -219,9 +238,8 @@ int sampler_start(uint64_t interval_ns, const struct seal_rule *rule,
     s->outbox = outbox;
     s->counters = counters;
     s->grid.interval_ns = interval_ns;
-    s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
-    int r = s->stop_fd < 0 || s->timer_fd < 0 ? -errno : 0;
+    s->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC);
+    int r = s->timer_fd < 0 ? -errno : 0;
     if (r == 0)
         r = -pthread_create(&s->thread, NULL, sampler_run, s);
     if (r) {
@@ -237,7 +255,8 @@ void sampler_stop(struct sampler *s)
 {
     if (!s)
         return;
-    (void)eventfd_write(s->stop_fd, 1);
+    s->stops = true;
+    arm(s->timer_fd, 1, 0); /* long ago: it expires at once */
     (void)pthread_join(s->thread, NULL);
     sampler_free(s);
 }
