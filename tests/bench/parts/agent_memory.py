@@ -76,7 +76,8 @@ def run(report, quick):
         rows.append(row(f"pcc, {kind}, in an outage", outage.process.pid, queue))
         goals(report, kind, trickle.process.pid, outage.process.pid, queue, empty.process.pid)
     report.text(f"""
-After {seconds} s, over HTTP. Of those in an outage the server isn't there, and their queue
+After {seconds} s, over HTTP. {_agents.which()}
+Of those in an outage the server isn't there, and their queue
 (`PCC_QUEUE_MAX={queue_max}`, no spool) is full and drops: its size is what batches in it hold.
 PSS counts a page by its share: several processes of one kind ran at the same time. Private is what
 would be free without the process.""")

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import _agents
 import e2e
 import relay as relays
 from report import number
@@ -142,7 +143,7 @@ def live(seconds, works):
 
 def live_as_it_is(seconds):
     meter = Meter()
-    pcc = e2e.Pcc(meter.relay, FREQUENCY="1s", BATCH_SIZE="100")
+    pcc = e2e.Pcc(meter.relay, program=_agents.DYNAMIC, FREQUENCY="1s", BATCH_SIZE="100")
     found = measure(meter, seconds // BATCH_TICKS - 1, 1)
     assert pcc.stop() == 0, pcc.log
     meter.close()
@@ -152,8 +153,8 @@ def live_as_it_is(seconds):
 def replayed(path, tick_ms, most_batches):
     replay = Replay(path, tick_ms / 1000)
     meter = Meter()
-    pcc = e2e.Pcc(meter.relay, FREQUENCY=f"{tick_ms}ms", BATCH_SIZE="100", ROOT=replay.root,
-                  SUBSYSTEMS=replay.subsystems())
+    pcc = e2e.Pcc(meter.relay, program=_agents.DYNAMIC, FREQUENCY=f"{tick_ms}ms",
+                  BATCH_SIZE="100", ROOT=replay.root, SUBSYSTEMS=replay.subsystems())
     replay.start()
     batches = min(len(replay.ticks) // BATCH_TICKS - 2, most_batches)
     found = measure(meter, batches, tick_ms / 1000)

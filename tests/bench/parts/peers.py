@@ -4,6 +4,7 @@
 import os
 import time
 
+import _agents
 import _peers
 import e2e
 import process
@@ -89,12 +90,18 @@ class Carried:
         return sum(self.relay.carried)
 
 
-def start_all(pcd, network):
+def ours(pcd, network, kind, program):
     relay = network.relay(pcd.port)
+    return Running(f"**pcc**, {kind}",
+                   [e2e.Pcc(relay, program=program, FREQUENCY="1s", BATCH_SIZE="100",
+                            IDENTIFIER=kind)],
+                   Carried(relay))
+
+
+def start_all(pcd, network):
     running = [Running("bare reads", [e2e.Program([BARE], e2e.clean_environment())], None),
-               Running("**pcc**", [e2e.Pcc(relay, FREQUENCY="1s", BATCH_SIZE="100")],
-                       Carried(relay))]
-    versions, absent = ["", ""], []
+               *(ours(pcd, network, kind, program) for kind, program in _agents.builds())]
+    versions, absent = [""] * len(running), []
     for name, start, packages in _peers.PEERS:
         found = [_peers.version(package) for package in packages]
         if not all(found):

@@ -11,9 +11,8 @@ import e2e
 TITLE = "Size of the programs"
 
 COMMAND = "tests/bench/run size"
-SMALL = os.path.join(e2e.SOURCE, "build", "small", "pcc", "pcc")
 # What is looked at: its name, where it is, its goal in bytes or none, as in tests/release.
-FILES = (("pcc, dynamic, built to be small", SMALL, 150_000),
+FILES = (("pcc, dynamic, built to be small", _agents.SMALL, 150_000),
          ("pcc, static with TLS", _agents.STATIC, 2_000_000),
          ("pcc, dynamic, built to be fast", os.path.join(e2e.BUILD, "pcc", "pcc"), None),
          ("pcd, dynamic", os.path.join(e2e.BUILD, "pcd", "pcd"), None))
