@@ -19,6 +19,7 @@ int backlog_new(const struct pcc_conf *conf, struct outbox *outbox,
     if (!b)
         return -ENOMEM;
     b->counters = counters;
+    b->outbox = outbox;
     b->identifier = span_of_str(conf->identifier);
     b->spool_all = spool && conf->spool == PCC_SPOOL_ALWAYS;
     b->spool = spool;
@@ -361,9 +362,15 @@ void backlog_stored(struct backlog *b, bool replayed, uint64_t now_ns)
         spool_stored(b->spool);
         catchup_sent(&b->catchup, now_ns, now_ns - b->begun_ns);
     } else {
+        bool was_held = b->queue.head->held_bytes > 0;
+
         if (b->queue.head->file)
             spool_remove(b->spool, b->queue.head->file);
         backlog_pop(b);
+        if (was_held) {
+            batch_reset(&b->held);
+            outbox_exchange(b->outbox, &b->held);
+        }
         if (replayed)
             encoding_break_chain(b->encoding);
         if (b->probing)

@@ -21,6 +21,7 @@ enum from {
 
 struct backlog {
     struct counters *counters;
+    struct outbox *outbox;
     struct span identifier;
     bool spool_all; /* PCC_SPOOL=always */
     struct encoding *encoding;

@@ -41,6 +41,8 @@
 /* Room in a batch beyond its limits, for the tick that passes them. */
 #define SPARE_MEASUREMENTS 32u
 #define SPARE_BYTES (256 * KIB)
+/* How long the sender may be kept from taking batches, by a disk, before any is lost. */
+#define BEHIND_NS (30 * SEC)
 
 /* Everything that lives as long as the program. */
 struct program {
@@ -252,12 +254,27 @@ static int start_threads(struct program *p)
     return r;
 }
 
+/* Batches for what is taken in BEHIND_NS, the open one and the one with the sender. */
+static size_t slots_needed(const struct pcc_conf *conf, size_t n_sources)
+{
+    uint64_t ticks =
+        n_sources > 0 && n_sources < conf->batch_size ? conf->batch_size / n_sources : 1;
+    uint64_t batch_ns = ticks * conf->frequency_ns;
+    uint64_t slots = 2;
+
+    if (batch_ns > conf->flush_interval_ns)
+        batch_ns = conf->flush_interval_ns;
+    slots += batch_ns > 0 ? (BEHIND_NS + batch_ns - 1) / batch_ns : OUTBOX_SLOTS;
+    return slots < OUTBOX_SLOTS ? (size_t)slots : OUTBOX_SLOTS;
+}
+
 static int start(struct program *p)
 {
     int r = sources_new(p->conf.subsystems, p->conf.root, &p->sources);
 
     if (r == 0)
-        r = outbox_new(p->conf.batch_size + sources_count(p->sources) +
+        r = outbox_new(slots_needed(&p->conf, sources_count(p->sources)),
+                       p->conf.batch_size + sources_count(p->sources) +
                            SPARE_MEASUREMENTS,
                        p->conf.batch_bytes + SPARE_BYTES, &p->counters, &p->outbox);
     if (r) {

@@ -36,7 +36,8 @@ int outbox_reserve(const struct outbox *o, struct batch *b)
     return batch_reserve(b, o->n, o->bytes);
 }
 
-int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox **ret)
+int outbox_new(size_t slots, size_t n, size_t bytes, struct counters *counters,
+               struct outbox **ret)
 {
     struct outbox *o = calloc(1, sizeof *o);
     if (!o)
@@ -49,7 +50,8 @@ int outbox_new(size_t n, size_t bytes, struct counters *counters, struct outbox 
     (void)locked;
     o->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = o->wake_fd < 0 ? -errno : 0;
-    for (size_t i = 0; i < OUTBOX_SLOTS && r == 0; i++) {
+    assert(slots >= 3 && slots <= OUTBOX_SLOTS);
+    for (size_t i = 0; i < slots && r == 0; i++) {
         batch_init(&o->slots[i].batch, &batch_limits_default);
         r = outbox_reserve(o, &o->slots[i].batch);
         o->free[o->n_free++] = &o->slots[i];
@@ -178,6 +180,19 @@ void outbox_release(struct outbox *o, struct outbox_slot *slot)
     assert(o->taken == slot);
     o->taken = NULL;
     o->free[o->n_free++] = slot;
+    leave(o);
+}
+
+void outbox_exchange(struct outbox *o, struct batch *b)
+{
+    (void)enter(o, OUTBOX_WAIT);
+    if (o->n_free > 0) {
+        struct batch *next = &o->free[o->n_free - 1]->batch;
+        const struct batch batch = *next;
+
+        *next = *b;
+        *b = batch;
+    }
     leave(o);
 }
 

@@ -16,8 +16,8 @@
 #include "pcc/counters.h"
 #include "pcc/gaps.h"
 
-/* At ticks of 10 ms and 5 sources in batches of 100 these last 2.8 s, in which a sender
- * that waits for a slow disk to sync comes back. */
+/* At most. At ticks of 10 ms and 5 sources in batches of 100 these last 2.8 s, in which a
+ * sender that waits for a slow disk to sync comes back. */
 #define OUTBOX_SLOTS 16u
 
 struct outbox;
@@ -36,18 +36,24 @@ enum outbox_seal {
 
 /**
  * outbox_new() - allocate the batches and what they need for @n measurements of @bytes
+ * @slots:     how many batches, 3 to OUTBOX_SLOTS
  * @n, @bytes: beyond these, filling a batch may allocate
  * @counters:  outlives the outbox
  *
  * Return: 0, and gives *ret for outbox_free(); -ENOMEM; -errno.
  */
-PC_MUST_CHECK int outbox_new(size_t n, size_t bytes, struct counters *counters,
+PC_MUST_CHECK int outbox_new(size_t slots, size_t n, size_t bytes, struct counters *counters,
                              struct outbox **ret);
 void outbox_free(struct outbox *o);
 
 /* Allocates for an empty batch, which may then take the place of a slot's, what the
  * outbox's own have. Any thread. Return: 0; -ENOMEM. */
 PC_MUST_CHECK int outbox_reserve(const struct outbox *o, struct batch *b);
+
+/* Thread: sender. Exchanges a batch, which must be empty and have what outbox_reserve()
+ * gives, for the one of the slot that is opened next, so that its memory is used again
+ * soon. */
+void outbox_exchange(struct outbox *o, struct batch *b);
 
 /* Thread: sampler. The batch that is being filled, until the next outbox_seal(). */
 struct outbox_slot *outbox_open(struct outbox *o);

@@ -6,7 +6,11 @@
 #include <stdlib.h>
 
 /* Capacities are multiples of this, so that memory fits the next batch too. */
-#define ROUND 4096u
+#define ROUND 512u
+/* Memory that is never far too much. */
+#define SMALL 4096u
+/* As many as wait where an answer comes late now and then: nothing is allocated then. */
+#define SPARES_MAX 3u
 
 void queue_init(struct queue *q)
 {
@@ -21,28 +25,51 @@ static void free_item(struct queue_item *item)
     free(item);
 }
 
-void queue_done(struct queue *q)
+static void free_items(struct queue_item *first)
 {
-    while (q->head) {
-        struct queue_item *next = q->head->next;
-        free_item(q->head);
-        q->head = next;
+    while (first) {
+        struct queue_item *next = first->next;
+        free_item(first);
+        first = next;
     }
-    free_item(q->spare);
-    q->spare = NULL;
 }
 
-/* The spare one, if its memory is enough and not far too much; else a new one. */
+void queue_done(struct queue *q)
+{
+    free_items(q->head);
+    free_items(q->spares);
+    queue_init(q);
+}
+
+/* Takes one from the spares, which are not none. */
+static struct queue_item *take_spare(struct queue *q, struct queue_item **at)
+{
+    struct queue_item *item = *at;
+
+    *at = item->next;
+    q->n_spares--;
+    return item;
+}
+
+/* Is its memory enough for so many bytes, and not far too much? */
+static bool fits(const struct queue_item *item, size_t n)
+{
+    size_t cap = item->body.cap;
+
+    return cap >= n && (cap / 4 <= n || cap <= SMALL);
+}
+
+/* A spare one that fits; else a new one, in the place of a spare. */
 static struct queue_item *get_item(struct queue *q, size_t n)
 {
     size_t cap = (n / ROUND + 1) * ROUND;
-    struct queue_item *item = q->spare;
 
-    q->spare = NULL;
-    if (item && item->body.cap >= n && item->body.cap / 4 <= cap)
-        return item;
-    free_item(item);
-    item = calloc(1, sizeof *item);
+    for (struct queue_item **at = &q->spares; *at; at = &(*at)->next)
+        if (fits(*at, n))
+            return take_spare(q, at);
+    if (q->spares)
+        free_item(take_spare(q, &q->spares));
+    struct queue_item *item = calloc(1, sizeof *item);
     if (!item)
         return NULL;
     /* A buffer grows by doubling, but never past its maximum: this makes it exact. */
@@ -72,9 +99,12 @@ static struct queue_item *make_item(struct queue *q, const struct queue_batch *b
     return item;
 }
 
+/* With what the allocator takes beside, about: musl's sizes lie an eighth apart. */
 static uint64_t memory_of(const struct queue_item *item)
 {
-    return item->body.cap + item->held_bytes;
+    uint64_t bytes = sizeof *item + item->body.cap;
+
+    return bytes + bytes / 8 + item->held_bytes;
 }
 
 /* @prev: what it comes behind; NULL for the front. */
@@ -100,9 +130,14 @@ static void remove_behind(struct queue *q, struct queue_item *prev)
         q->last = prev;
     q->n--;
     q->bytes -= memory_of(item);
-    free_item(q->spare);
     buf_reset(&item->body);
-    q->spare = item;
+    if (q->n_spares == SPARES_MAX) {
+        free_item(item);
+        return;
+    }
+    item->next = q->spares;
+    q->spares = item;
+    q->n_spares++;
 }
 
 int queue_push(struct queue *q, const struct queue_batch *batch)

@@ -22,7 +22,8 @@ struct queue_item {
 struct queue {
     struct queue_item *head;
     struct queue_item *last;
-    struct queue_item *spare; /* the memory of the last one that left */
+    struct queue_item *spares; /* the memory of some that left, the last one first */
+    size_t n_spares;
     size_t n;
     uint64_t bytes;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/units.h"
 #include "pcc/backlog.h"
+#include "pcc/queue.h"
 #include "pcc/recode.h"
 #include "tests/lib/batches.h"
 #include "tests/lib/fault.h"
@@ -14,6 +15,9 @@
 static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
 static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
 
+/* What memory has of a small batch, as pcc/queue.c counts it. */
+#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 9 / 8)
+
 static struct pcc_conf conf;
 static struct counters counters;
 static struct outbox *outbox;
@@ -24,13 +28,13 @@ static struct agreement agreement;
 static void set_up(void)
 {
     conf = (struct pcc_conf){.identifier = "h1",
-                             .queue_max_bytes = 64 * 1024,
+                             .queue_max_bytes = 16 * ITEM_BYTES,
                              .spool_max_bytes = 64 * MIB,
                              .compression_level = 1,
                              .snapshot_interval = 1000};
     counters = (struct counters){0};
     agreement_init(&agreement, best);
-    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &outbox), 0);
     ck_assert_int_eq(backlog_new(&conf, outbox, &counters, NULL, &backlog), 0);
     ck_assert_int_eq(recode_new(1, 0, &recoder), 0);
 }
@@ -136,14 +140,14 @@ END_TEST
 START_TEST(batch_that_is_not_encoded_counts_in_the_queue)
 {
     struct outbox_slot slot = {0};
-    static uint8_t text[40 * 1024];
+    static uint8_t text[11 * ITEM_BYTES - 256]; /* beside an item of its own */
 
     batch_init(&slot.batch, &batch_limits_default);
     batches_add(&slot.batch, START, SPAN("/proc/stat"), span_of(text, sizeof text));
     (void)backlog_add(backlog, &slot, &agreement, 0);
     batch_done(&slot.batch);
     for (uint64_t t = 1; t <= 4; t++)
-        add(t, 1); /* 4 KiB each */
+        add(t, 1);
     ck_assert_uint_eq(counters.dropped, 0);
     add(5, 1);
     ck_assert_uint_eq(counters.dropped, 1);
@@ -187,6 +191,27 @@ START_TEST(slot_gets_an_empty_batch_with_as_much_room)
         struct backlog_post post;
         ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), 0);
         backlog_stored(backlog, false, 0);
+    }
+}
+END_TEST
+
+START_TEST(batches_that_are_sent_in_time_take_turns_in_two_memories)
+{
+    const void *bytes[6];
+
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+        struct outbox_slot *open = outbox_open(outbox);
+        struct backlog_post post;
+        bytes[i] = open->batch.bytes.data;
+        batches_add(&open->batch, START, SPAN("/proc/stat"), SPAN("cpu 1\n"));
+        ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
+        ck_assert_ptr_eq(outbox_take(outbox), open);
+        (void)backlog_add(backlog, open, &agreement, 0);
+        outbox_release(outbox, open);
+        ck_assert_int_eq(backlog_begin(backlog, &agreement, 0, &post), 0);
+        backlog_stored(backlog, false, 0);
+        if (i >= 2)
+            ck_assert_ptr_eq(bytes[i], bytes[i - 2]);
     }
 }
 END_TEST
@@ -261,7 +286,7 @@ END_TEST
 START_TEST(full_backlog_drops_the_oldest_as_a_gap)
 {
     for (uint64_t t = 1; t <= 20; t++)
-        add(t, 1); /* 4 KiB each in memory, 64 KiB in all */
+        add(t, 1); /* there is room for 16 */
     ck_assert_uint_eq(counters.dropped, 8);
     struct gap_set gaps = collect();
     ck_assert_uint_eq(gaps.notes[GAP_FULL].ticks, 4);
@@ -398,6 +423,7 @@ int main(void)
     tcase_add_test(c, batch_that_is_not_encoded_counts_in_the_queue);
     tcase_add_test(c, batch_that_was_dropped_before_it_was_encoded_leaves_no_trace);
     tcase_add_test(c, slot_gets_an_empty_batch_with_as_much_room);
+    tcase_add_test(c, batches_that_are_sent_in_time_take_turns_in_two_memories);
     tcase_add_test(c, too_large_batch_is_cut_at_a_tick_down_to_one);
     tcase_add_test(c, batch_that_cannot_be_read_back_is_rejected);
     tcase_add_test(c, rejected_batch_becomes_a_gap);

@@ -72,7 +72,7 @@ static void set_up(void)
     counters = (struct counters){0};
     agreement_init(&agreement, (struct form){MEDIA_DELTA, CODING_GZIP});
     learn("application/json, application/msgpack, " DELTA);
-    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &outbox), 0);
     make_backlog();
     ck_assert_int_eq(inflater_new(&inflater), 0);
     ck_assert_int_eq(delta_decoder_new(&decoder), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/units.h"
 #include "pcc/backlog.h"
+#include "pcc/queue.h"
 #include "pcc/spool_folder.h"
 #include "tests/lib/batches.h"
 #include "tests/lib/fault.h"
@@ -14,6 +15,9 @@
 
 static struct home home;
 static struct spool_conf spool_conf;
+/* What memory has of a small batch, as pcc/queue.c counts it. */
+#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 9 / 8)
+
 static struct pcc_conf conf;
 static struct counters counters;
 static struct outbox *outbox;
@@ -25,7 +29,7 @@ static struct agreement agreement;
 static void begin(void)
 {
     ck_assert_int_eq(spool_open(&spool_conf, &spool), 0);
-    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &outbox), 0);
     ck_assert_int_eq(backlog_new(&conf, outbox, &counters, spool, &backlog), 0);
 }
 
@@ -43,7 +47,7 @@ static void set_up(void)
     spool_conf =
         (struct spool_conf){.path = home.path, .max_bytes = MIB, .rejected_bytes = MIB};
     conf = (struct pcc_conf){.identifier = "h1",
-                             .queue_max_bytes = 64 * 1024,
+                             .queue_max_bytes = 16 * ITEM_BYTES,
                              .spool = PCC_SPOOL_AUTO,
                              .spool_max_bytes = MIB,
                              .catchup_share_millionths = MILLION / 2,

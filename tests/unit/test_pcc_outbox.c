@@ -27,7 +27,7 @@ static void set_up(void)
 {
     counters = (struct counters){0};
     lock_is_busy = false;
-    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &outbox), 0);
 }
 
 static void tear_down(void)
@@ -190,6 +190,41 @@ START_TEST(sender_that_keeps_up_uses_two_batches_only)
 }
 END_TEST
 
+START_TEST(exchanged_batch_is_the_next_to_be_filled)
+{
+    CLEANUP(batch_done) struct batch used;
+    struct outbox_slot *slot;
+
+    batch_init(&used, &batch_limits_default);
+    ck_assert_int_eq(outbox_reserve(outbox, &used), 0);
+    const void *bytes = used.bytes.data;
+    outbox_exchange(outbox, &used);
+    ck_assert_ptr_ne(used.bytes.data, bytes);
+    ck_assert_uint_ge(used.bytes.cap, 1000);
+    fill(1);
+    ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
+    ck_assert_ptr_eq(outbox_open(outbox)->batch.bytes.data, bytes);
+    while ((slot = outbox_take(outbox)))
+        outbox_release(outbox, slot);
+}
+END_TEST
+
+START_TEST(exchange_waits_for_a_slot_that_is_free)
+{
+    CLEANUP(batch_done) struct batch used;
+
+    batch_init(&used, &batch_limits_default);
+    ck_assert_int_eq(outbox_reserve(outbox, &used), 0);
+    for (uint64_t i = 0; i < OUTBOX_SLOTS - 1; i++) {
+        fill(i);
+        ck_assert_int_eq(outbox_seal(outbox, OUTBOX_WAIT), 0);
+    }
+    const void *bytes = used.bytes.data;
+    outbox_exchange(outbox, &used); /* none is: nothing happens */
+    ck_assert_ptr_eq(used.bytes.data, bytes);
+}
+END_TEST
+
 START_TEST(gaps_wait_for_a_free_lock_and_are_given_once)
 {
     struct gap_set noted = {0};
@@ -288,7 +323,7 @@ START_TEST(new_survives_any_failed_allocation)
     for (long nth = 0; fired; nth++) {
         struct outbox *o = NULL;
         fault_arm(nth);
-        int r = outbox_new(10, 1000, &counters, &o);
+        int r = outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &o);
         fired = fault_disarm();
         ck_assert_int_eq(r, fired ? -ENOMEM : 0);
         outbox_free(o);
@@ -309,6 +344,8 @@ int main(void)
     tcase_add_test(c, full_outbox_recycles_the_oldest_and_notes_a_gap);
     tcase_add_test(c, recycled_batch_gives_back_the_gaps_it_told_of);
     tcase_add_test(c, sender_that_keeps_up_uses_two_batches_only);
+    tcase_add_test(c, exchanged_batch_is_the_next_to_be_filled);
+    tcase_add_test(c, exchange_waits_for_a_slot_that_is_free);
     tcase_add_test(c, gaps_wait_for_a_free_lock_and_are_given_once);
     tcase_add_test(c, gap_is_untold_until_a_batch_that_tells_of_it_is_taken);
     tcase_add_test(c, each_gap_is_untold_until_its_own_batch_is_taken);

@@ -31,7 +31,7 @@ static void set_up(void)
 {
     counters = (struct counters){0};
     conf.spool_full = PCC_FULL_DROP;
-    ck_assert_int_eq(outbox_new(1, 1, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 1, 1, &counters, &outbox), 0);
     loss_init(&loss, outbox, &counters);
     spooler_init(&spooler, &conf, NULL, outbox, &loss);
     queue_init(&queue);
@@ -198,11 +198,11 @@ static void push_held(uint64_t held_bytes)
 START_TEST(held_batch_counts_as_the_bytes_that_it_is_held_in)
 {
     push_held(20000);
-    push(5000);
-    push(5000);
+    push(7000);
+    push(7000);
     ck_assert_uint_eq(trim(), 0);
     ck_assert_uint_ge(queue.bytes, 30000);
-    push(5000);
+    push(7000);
     ck_assert_uint_eq(trim(), 5);
     assert_seqs((const uint64_t[]){2, 3, 4}, 3);
     while (queue.n > 0)
@@ -216,7 +216,7 @@ START_TEST(held_batch_in_flight_is_never_dropped)
     push_held(20000);
     queue.head->in_flight = true;
     for (int i = 0; i < 4; i++) {
-        push(5000);
+        push(7000);
         (void)trim();
     }
     assert_seqs((const uint64_t[]){1, 4, 5}, 3);
@@ -393,7 +393,7 @@ START_TEST(steady_traffic_allocates_nothing)
     struct queue_batch batch = batch_of(9000, 5);
     int r = 0;
 
-    push(9100);
+    push(11000); /* the largest */
     queue_pop(&queue);
     fault_arm(0);
     for (size_t i = 0; i < 50 && r == 0; i++) {

@@ -22,7 +22,7 @@ static void set_up(void)
     tree_put(&home, "a", SPAN("1"));
     tree_put(&home, "b", SPAN("2"));
     ck_assert_int_eq(sources_new("/a,/b", home.path, &sources), 0);
-    ck_assert_int_eq(outbox_new(100, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 100, 1000, &counters, &outbox), 0);
 }
 
 static void tear_down(void)

@@ -22,7 +22,7 @@ static void begin(uint64_t after)
                                 .sources = 1,
                                 .boot_ns = HOUR + after * SEC,
                                 .time_ns = START + after * SEC};
-    ck_assert_int_eq(outbox_new(10, 1000, &counters, &outbox), 0);
+    ck_assert_int_eq(outbox_new(OUTBOX_SLOTS, 10, 1000, &counters, &outbox), 0);
     ck_assert_int_eq(tracker_open(home.path, &start, outbox, &counters, &tracker), 0);
 }
 
