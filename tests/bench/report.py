@@ -38,39 +38,65 @@ def _cell(value):
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
+def _row(cells):
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
 def _table(header, rows):
-    lines = ["| " + " | ".join(map(_cell, header)) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join([_row(header), "|" + " --- |" * len(header), *map(_row, rows)])
+
+
+def _read(path):
+    """A report that is there: what comes before its goals, their rows, and its sections as
+    (title, text)."""
+    with open(path, encoding="utf-8") as f:
+        head, *sections = re.split(r"^## ", f.read(), flags=re.MULTILINE)
+    sections = [tuple(text.split("\n", 1)) for text in sections]
+    goals = []
+    if sections and sections[0][0] == "Goals":
+        goals = sections.pop(0)[1].strip().splitlines()[2:]
+    return head.strip(), goals, [(title, text.strip()) for title, text in sections]
+
+
+def _by(row):
+    """Which part a row of the goals is from."""
+    return row.rstrip(" |").rsplit(" ", 1)[1].strip("`")
 
 
 class Report:
-    """One run. folder: where RESULTS.md and plots/ go; command: how it was started."""
+    """One run. folder: where RESULTS.md and plots/ go; command: how it was started; again:
+    names of parts whose goals and sections take the place of those that the report there
+    has."""
 
-    def __init__(self, folder, command):
+    def __init__(self, folder, command, again=()):
         self.folder = folder
         self.command = command
         self.begin = time.time()
+        self._path = os.path.join(folder, "RESULTS.md")
         self._load = os.getloadavg()[0]
         self._goals = []
-        self._body = []
+        self._sections = []
+        self._again = again
+        self._there = _read(self._path) if again else None
         os.makedirs(folder, exist_ok=True)
 
     def section(self, title):
         """Begins what a part has to say."""
-        self._body.append(f"## {title}")
+        self._sections.append([title])
 
     def text(self, markdown):
-        self._body.append(markdown.strip("\n"))
+        if not self._sections:
+            self.section("About these figures")
+        self._sections[-1].append(markdown.strip("\n"))
 
     def table(self, header, rows):
         """Cells are shown as they are; format numbers before."""
-        self._body.append(_table(header, rows))
+        self.text(_table(header, rows))
 
     def goal(self, what, goal, reached, met, command):
         """A row of the table of goals. met: True, False, or None where it can't be said."""
         word = {True: "yes", False: "**no**", None: "?"}[met]
-        self._goals.append([what, goal, reached, word, f"`{command}`"])
+        self._goals.append(_row([what, goal, reached, word, f"`{command}`"]))
 
     def plot(self, name, title, xlabel, ylabel, series, logx=False, logy=False):
         """Draws lines. series: a list of (x, y) by its label."""
@@ -92,23 +118,52 @@ class Report:
         script += data + ["plot " + ", ".join(lines)]
         subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True,
                        env={**os.environ, "LC_ALL": "C.UTF-8"})
-        self._body.append(f"![{title}](plots/{name}.svg)")
+        self.text(f"![{title}](plots/{name}.svg)")
 
     def write(self):
         """Writes all there is so far. Returns the path."""
-        path = os.path.join(self.folder, "RESULTS.md")
-        parts = ["# What perfcollector costs\n",
-                 f"Written by `{self.command}`. A figure of several runs is their median, with"
-                 " the least\nand the greatest behind it. Times on a shared machine are noisy:"
-                 " compare what stands\nin one report, not reports.\n", self._machine()]
-        if self._goals:
-            parts += ["\n## Goals\n",
-                      _table(["what", "goal", "reached", "met", "by"], self._goals)]
-        text = "\n".join(parts) + "\n\n" + "\n\n".join(self._body) + "\n"
-        with open(path + ".new", "w", encoding="utf-8") as f:
+        head, goals, sections = self._merged() if self._again else self._new()
+        parts = [head]
+        if goals:
+            parts.append("## Goals\n\n" + "\n".join(
+                [_table(["what", "goal", "reached", "met", "by"], []), *goals]))
+        parts += [f"## {title}\n\n{text}" for title, text in sections]
+        text = "\n\n".join(parts) + "\n"
+        with open(self._path + ".new", "w", encoding="utf-8") as f:
             f.write(re.sub(r"\n{3,}", "\n\n", text))
-        os.rename(path + ".new", path)
-        return path
+        os.rename(self._path + ".new", self._path)
+        return self._path
+
+    def _new(self):
+        head = ("# What perfcollector costs\n\n"
+                f"Written by `{self.command}`. A figure of several runs is their median, with"
+                " the least\nand the greatest behind it. Times on a shared machine are noisy:"
+                " compare what stands\nin one report, not reports.\n\n" + self._machine())
+        return head, self._goals, [(title, "\n\n".join(texts))
+                                   for title, *texts in self._sections]
+
+    def _merged(self):
+        """What is there, with what was measured again in its place."""
+        head, goals, sections = self._there
+        _, _, ours = self._new()
+        head += "\n" + _row(["measured again", f"{', '.join(self._again)}: {self._when()}"])
+        for part in {_by(row): None for row in self._goals}:
+            at = [i for i, row in enumerate(goals) if _by(row) == part]
+            rows = [row for row in self._goals if _by(row) == part]
+            goals = [row for row in goals if _by(row) != part]
+            place = at[0] if at else len(goals)
+            goals[place:place] = rows
+        for title, text in ours:
+            if title not in [old for old, _ in sections]:
+                sections = [*sections, (title, text)]
+            sections = [(old, text if old == title else was) for old, was in sections]
+        return head, goals, sections
+
+    def _when(self):
+        took = (time.time() - self.begin) / 60
+        return (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.begin)) +
+                f", took {took:.0f} min, commit {prepare.commit()}, load before"
+                f" {self._load:.2f}")
 
     def _machine(self):
         took = (time.time() - self.begin) / 60

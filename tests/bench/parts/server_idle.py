@@ -5,7 +5,7 @@ import time
 
 import e2e
 import process
-from _servers import FORMS, Fleet, wait_filed
+from _servers import FORMS, Fleet, wait_filed, wait_quiet
 from report import spread
 
 TITLE = "Server: idle connections"
@@ -20,14 +20,15 @@ def hold(hosts, connections, seconds, rate):
     """Each host sends a batch of one tick, so many a second, then nobody does anything.
     Returns what pcd holds: private bytes, connections, and the CPU seconds of the quiet
     time."""
-    pcd = e2e.Pcd(SYNC="always")
+    pcd = e2e.Pcd(SYNC="always", CHECKPOINT_INTERVAL="5s")
     fleet = Fleet(pcd, *FORMS["MessagePack+gzip"][1], "--clients", hosts, "--connections",
                   connections, "--batches", 1, "--ticks", 1, "--rate", rate, "--seconds", 600,
                   "--hold", f"{seconds + 20}s", warmup=0)
     done = fleet.summary()
     assert done["stored"] == hosts, done
     wait_filed(pcd)
-    time.sleep(2)
+    e2e.wait_for("a checkpoint", lambda: pcd.metrics()["pcd_log_bytes"] == 0, 120)
+    wait_quiet(pcd)
     before = process.cpu_seconds(pcd.process.pid)
     time.sleep(seconds)
     used = process.cpu_seconds(pcd.process.pid) - before
