@@ -15,7 +15,8 @@ def run(report, quick):
     forms = ("delta+gzip",) if quick else ("delta+gzip", "JSON")
     report.text(f"""
 {HOSTS:,} hosts replay {whose(capture())}, {TICKS} ticks a batch, `PCD_SYNC=always`. The highest rate
-is what they reach when each sends as soon as it is answered; then batches are due at shares of
+is what they reach when each sends as soon as it is answered, until all stands in day files, for
+faster nothing can go on for long; then batches are due at shares of
 it, each host's at its own time and late by up to a tenth of its interval. A latency runs from
 when a batch was due to the whole answer, so nothing is left out where pcd stalls. The fleet and
 pcd share the machine's CPUs.""")
@@ -26,7 +27,7 @@ pcd share the machine's CPUs.""")
         at = {share: [] for share in shares}
         for _ in range(runs_each):
             top = Run(argv, batches=3 if quick else 8)
-            highest.append(top.fleet["stored"] / top.fleet["seconds"])
+            highest.append(top.fleet["stored"] / top.filed_seconds)
             for share in shares:
                 at[share].append(Run([*argv, "--rate", int(highest[-1] * share)], batches=0,
                                      seconds=seconds, may_fail=True))
