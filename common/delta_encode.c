@@ -2,6 +2,7 @@
 #include "common/delta.h"
 
 #include "common/delta_changes.h"
+#include "common/delta_since.h"
 #include "common/msgpack_pack.h"
 #include "common/units.h"
 #include "common/varint.h"
@@ -534,4 +535,10 @@ int delta_encode_alone(struct delta_encoder *e, const struct batch *b,
     e->writer.predict_after = PREDICT_AFTER_ALONE;
     int r = encode(e, &e->alone, b, &place);
     return r ? r : pack_message(e, &e->alone, b, &place, first_tick, to);
+}
+
+int delta_base_of_encoder(const struct delta_encoder *e, struct delta_base **ret)
+{
+    return e->writer.threshold_millionths ? E_UNSUPPORTED
+                                          : delta_base_of_state(&e->chain.state, ret);
 }

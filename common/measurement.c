@@ -193,6 +193,16 @@ void batch_set_time(struct batch *b, size_t i, uint64_t time_ns)
     b->items[i].time_ns = time_ns;
 }
 
+void batch_truncate(struct batch *b, size_t n)
+{
+    assert(n <= b->n_items && !b->is_open);
+    if (n == b->n_items)
+        return;
+    buf_truncate(&b->bytes, b->items[n].subsystem_at);
+    while (b->n_items > n)
+        b->n_ticks -= b->items[--b->n_items].starts_tick;
+}
+
 int batch_append_range(struct batch *b, const struct batch *other, size_t from, size_t n)
 {
     assert(from <= other->n_items && n <= other->n_items - from);

@@ -141,6 +141,9 @@ void batch_set_time(struct batch *b, size_t i, uint64_t time_ns);
 PC_MUST_CHECK int batch_append_range(struct batch *b, const struct batch *other,
                                      size_t from, size_t n);
 
+/* Takes back all measurements from @n <= n_items on. */
+void batch_truncate(struct batch *b, size_t n);
+
 /**
  * batch_middle_tick() - where to cut a batch in two halves of whole ticks
  *

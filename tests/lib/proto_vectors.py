@@ -10,7 +10,8 @@ from e2e import SOURCE
 
 PROTO = os.path.join(SOURCE, "proto")
 sys.path.append(os.path.join(PROTO, "examples"))
-import decode_delta  # noqa: E402,F401  (found only now; for those who read this)
+import datagram  # noqa: E402,F401  (found only now; for those who read this)
+import decode_delta  # noqa: E402,F401  (likewise)
 
 
 def vectors():

@@ -37,6 +37,7 @@ pc:libdeflate libdeflate-dev
 '
 NEEDED_TO_TEST='
 pc:check check
+pc:libsodium libsodium-dev
 pc:json-c libjson-c-dev
 pc:jansson libjansson-dev
 py:msgpack python3-msgpack

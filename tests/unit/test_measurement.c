@@ -409,6 +409,28 @@ START_TEST(the_middle_is_where_the_second_half_of_the_ticks_begins)
 }
 END_TEST
 
+START_TEST(a_cut_batch_is_as_it_was_before)
+{
+    CLEANUP(batch_done) struct batch b;
+    CLEANUP(batch_done) struct batch whole;
+
+    batch_init(&whole, &batch_limits_default);
+    for (uint64_t i = 0; i < 6; i++)
+        ck_assert_int_eq(append(&whole, 10 + i / 2, "sub", "text"), 0);
+    for (size_t n = 0; n <= 6; n++) {
+        batch_init(&b, &batch_limits_default);
+        ck_assert_int_eq(batch_append_range(&b, &whole, 0, 6), 0);
+        batch_truncate(&b, n);
+        ck_assert_uint_eq(b.n_items, n);
+        ck_assert_uint_eq(b.n_ticks, (n + 1) / 2);
+        ck_assert_uint_eq(b.bytes.len, n * 7);
+        ck_assert_int_eq(append(&b, 99, "more", "text"), 0);
+        assert_item(&b, n, 99, "more", "text");
+        batch_done(&b);
+    }
+}
+END_TEST
+
 static const struct {
     const char *text;
     size_t n;
@@ -576,6 +598,7 @@ static TCase *ticks(void)
     tcase_add_test(c, a_tick_begun_outlives_a_measurement_that_is_refused_or_cancelled);
     tcase_add_loop_test(c, a_range_is_appended_with_its_ticks, 0, N_ITEMS + 1);
     tcase_add_test(c, a_range_that_does_not_fit_leaves_the_batch_as_it_was);
+    tcase_add_test(c, a_cut_batch_is_as_it_was_before);
     tcase_add_loop_test(c, the_middle_is_where_the_second_half_of_the_ticks_begins, 0,
                         N_OF(middles));
     return c;

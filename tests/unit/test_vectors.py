@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 from e2e import run
-from proto_vectors import PROTO, decode_delta, vectors
+from proto_vectors import PROTO, datagram, decode_delta, vectors
 
 
 def decoded(vector):
@@ -81,6 +81,25 @@ def test_the_example_of_the_readme_says_what_it_is_said_to():
     assert [text for _, rows in found for _, text in rows] == [
         b"cpu  9 1\n", b"cpu 10 1\n", b"cpu 12 3\n"], found
     assert [t // 10**9 for t, _ in found] == [1767813011, 1767813012, 1767813013], found
+
+
+def test_the_example_opens_the_datagram_of_the_readme():
+    with open(os.path.join(PROTO, "README.md"), encoding="utf-8") as f:
+        text = f.read()
+    text = text[text.index("### An example of one"):text.index("## Once and only once")]
+    digits = re.findall(r"^    ((?:[0-9a-f]{2} ?)+)(?: |$)", text, re.M)
+    data = bytes.fromhex("".join(digits))
+    key, content = b"a key of the examples", "00112233445566778899aabbccddeeff" * 2 + "00"
+    assert datagram.unseal(key, data) == bytes.fromhex(content)
+    assert datagram.parse(data)[3:6] == (300, 3, b"web-01")
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        try:
+            datagram.unseal(key, bytes(changed))
+            assert False, at
+        except datagram.Refused:
+            pass
 
 
 if __name__ == "__main__":
