@@ -16,6 +16,9 @@
 
 #define SLOTS_FIRST 256u /* a power of two */
 
+/* Less would make the disk write pages twice, which grow by a tick a second. */
+#define WRITEBACK_BYTES (128 * KIB)
+
 struct dayfiles {
     int data_fd;
     uint64_t max_open;
@@ -365,6 +368,20 @@ void dayfiles_caught_up(struct dayfiles *d)
     }
 }
 
+/* The disk begins with what was written once that is a piece worth its while: a
+ * checkpoint would have it do all at once, and the log's syncs wait behind that. No
+ * promise, which is the sync's; see sync_file_range(2). */
+static void begin_writeback(struct dayfile *f, uint64_t offset, size_t n)
+{
+    if (f->idle_bytes == 0 || offset < f->idle_from)
+        f->idle_from = offset;
+    f->idle_bytes += n;
+    if (f->idle_bytes < WRITEBACK_BYTES)
+        return;
+    (void)sync_file_range(f->fd, (off_t)f->idle_from, 0, SYNC_FILE_RANGE_WRITE);
+    f->idle_bytes = 0;
+}
+
 int dayfile_write(struct dayfiles *d, struct dayfile *f, struct iovec *parts,
                   size_t n_parts, uint64_t offset)
 {
@@ -373,7 +390,12 @@ int dayfile_write(struct dayfiles *d, struct dayfile *f, struct iovec *parts,
     if (r == 0) {
         f->dirty = true;
         mark(d, f);
+        size_t n = 0;
+        for (size_t i = 0; i < n_parts; i++)
+            n += parts[i].iov_len;
         r = io_pwritev(f->fd, parts, n_parts, offset);
+        if (r == 0)
+            begin_writeback(f, offset, n);
     }
     if (r)
         dayfile_mark_behind(d, f);
@@ -438,6 +460,7 @@ int dayfiles_sync(struct dayfiles *d)
         }
         new_entries |= f->dirty && !f->entry_synced;
         f->dirty = false;
+        f->idle_bytes = 0;
     }
 
     /* The hosts' own folders stand in data/. */

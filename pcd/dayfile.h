@@ -29,6 +29,8 @@ struct dayfile {
     /* The filer's. */
     int fd;                /* -1 while closed */
     bool dirty;            /* written since the last sync */
+    uint64_t idle_bytes;   /* of that, what the disk was not told to begin with, */
+    uint64_t idle_from;    /* and where that begins */
     bool entry_synced;     /* its folder entries are durable */
     bool behind;           /* records of it in the log may be missing in it */
     bool stuck;            /* catching up could not write it */
