@@ -42,8 +42,8 @@ enum outbox_seal {
  *
  * Return: 0, and gives *ret for outbox_free(); -ENOMEM; -errno.
  */
-PC_MUST_CHECK int outbox_new(size_t slots, size_t n, size_t bytes, struct counters *counters,
-                             struct outbox **ret);
+PC_MUST_CHECK int outbox_new(size_t slots, size_t n, size_t bytes,
+                             struct counters *counters, struct outbox **ret);
 void outbox_free(struct outbox *o);
 
 /* Allocates for an empty batch, which may then take the place of a slot's, what the
