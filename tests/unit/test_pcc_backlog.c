@@ -16,7 +16,7 @@ static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
 static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
 
 /* What memory has of a small batch, as pcc/queue.c counts it. */
-#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 9 / 8)
+#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 5 / 4)
 
 static struct pcc_conf conf;
 static struct counters counters;

@@ -16,7 +16,7 @@
 static struct home home;
 static struct spool_conf spool_conf;
 /* What memory has of a small batch, as pcc/queue.c counts it. */
-#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 9 / 8)
+#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 5 / 4)
 
 static struct pcc_conf conf;
 static struct counters counters;
