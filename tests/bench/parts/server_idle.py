@@ -24,7 +24,7 @@ def hold(hosts, connections, seconds, rate):
     pcd = e2e.Pcd(SYNC="always", CHECKPOINT_INTERVAL=f"{CHECKPOINT}s")
     fleet = Fleet(pcd, *FORMS["MessagePack+gzip"][1], "--clients", hosts, "--connections",
                   connections, "--batches", 1, "--ticks", 1, "--rate", rate, "--seconds", 600,
-                  "--hold", f"{seconds + 20}s", warmup=0)
+                  "--hold", f"{seconds + 120}s", warmup=0)
     done = fleet.summary()
     assert done["stored"] == hosts, done
     wait_filed(pcd)
