@@ -294,36 +294,55 @@ static uint8_t *write_head(const struct delta_base *base, uint64_t time_ns,
     return varint_write(since, to);
 }
 
+static size_t count_parts(const struct delta_since *w, size_t room)
+{
+    size_t n = 0;
+
+    for (size_t at = 0; at < w->n_groups; at += groups_of_part(w, at, room))
+        n++;
+    return n;
+}
+
+/* Of a tick that is written in groups. @room: bytes of groups that a part has. */
+static int write_parts(const struct delta_since *w, const struct delta_base *base,
+                       uint64_t time_ns, uint64_t number, size_t room, struct buf *to,
+                       struct delta_parts *ret)
+{
+    const size_t n_parts = count_parts(w, room);
+    uint8_t head[3 * VARINT_MAX];
+    int r = 0;
+
+    if (n_parts > DELTA_SINCE_PARTS)
+        return E_TOO_LARGE;
+    ret->n = 0;
+    for (size_t at = 0, n; at < w->n_groups && r == 0; at += n) {
+        size_t begin = at > 0 ? w->ends[at - 1] : 0;
+        uint8_t *end = write_head(base, time_ns, number, ret->n, n_parts, head);
+
+        n = groups_of_part(w, at, room);
+        r = buf_append(to, span_of(head, (size_t)(end - head)));
+        if (r == 0)
+            r = buf_append(to,
+                           span_of(w->groups.data + begin, w->ends[at + n - 1] - begin));
+        ret->ends[ret->n++] = to->len;
+    }
+    return r;
+}
+
 int delta_since_encode(struct delta_since *w, const struct delta_base *base,
                        const struct batch *b, size_t first, uint64_t number, size_t most,
                        struct buf *to, struct delta_parts *ret)
 {
     uint8_t head[3 * VARINT_MAX];
     const size_t before = to->len;
-    size_t n_parts = 0;
 
     assert(first < b->n_items && number <= INT64_MAX);
     int r = write_groups(w, base, b, first);
     if (r)
         return r;
     const uint64_t time_ns = b->items[first].time_ns;
-    size_t head_n = (size_t)(write_head(base, time_ns, number, 0, 1, head) - head);
-    size_t room = most > head_n ? most - head_n : 0;
-    for (size_t at = 0; at < w->n_groups; at += groups_of_part(w, at, room))
-        n_parts++;
-    if (n_parts > DELTA_SINCE_PARTS)
-        return E_TOO_LARGE;
-    ret->n = 0;
-    for (size_t at = 0, n; at < w->n_groups && r == 0; at += n) {
-        size_t begin = at > 0 ? w->ends[at - 1] : 0;
-        n = groups_of_part(w, at, room);
-        (void)write_head(base, time_ns, number, ret->n, n_parts, head);
-        r = buf_append(to, span_of(head, head_n));
-        if (r == 0)
-            r = buf_append(to,
-                           span_of(w->groups.data + begin, w->ends[at + n - 1] - begin));
-        ret->ends[ret->n++] = to->len;
-    }
+    const size_t head_n = (size_t)(write_head(base, time_ns, number, 0, 1, head) - head);
+    r = write_parts(w, base, time_ns, number, most > head_n ? most - head_n : 0, to, ret);
     if (r)
         buf_truncate(to, before);
     return r;
