@@ -305,9 +305,10 @@ static size_t count_parts(const struct delta_since *w, size_t room)
 
 /* Of a tick that is written in groups. @room: bytes of groups that a part has. */
 static int write_parts(const struct delta_since *w, const struct delta_base *base,
-                       uint64_t time_ns, uint64_t number, size_t room, struct buf *to,
+                       const struct delta_tick *tick, size_t room, struct buf *to,
                        struct delta_parts *ret)
 {
+    const uint64_t time_ns = tick->batch->items[tick->first].time_ns;
     const size_t n_parts = count_parts(w, room);
     uint8_t head[3 * VARINT_MAX];
     int r = 0;
@@ -317,7 +318,7 @@ static int write_parts(const struct delta_since *w, const struct delta_base *bas
     ret->n = 0;
     for (size_t at = 0, n; at < w->n_groups && r == 0; at += n) {
         size_t begin = at > 0 ? w->ends[at - 1] : 0;
-        uint8_t *end = write_head(base, time_ns, number, ret->n, n_parts, head);
+        uint8_t *end = write_head(base, time_ns, tick->number, ret->n, n_parts, head);
 
         n = groups_of_part(w, at, room);
         r = buf_append(to, span_of(head, (size_t)(end - head)));
@@ -330,19 +331,22 @@ static int write_parts(const struct delta_since *w, const struct delta_base *bas
 }
 
 int delta_since_encode(struct delta_since *w, const struct delta_base *base,
-                       const struct batch *b, size_t first, uint64_t number, size_t most,
-                       struct buf *to, struct delta_parts *ret)
+                       const struct delta_tick *tick, struct buf *to,
+                       struct delta_parts *ret)
 {
+    const struct batch *b = tick->batch;
     uint8_t head[3 * VARINT_MAX];
     const size_t before = to->len;
 
-    assert(first < b->n_items && number <= INT64_MAX);
-    int r = write_groups(w, base, b, first);
+    assert(tick->first < b->n_items && tick->number <= INT64_MAX);
+    int r = write_groups(w, base, b, tick->first);
     if (r)
         return r;
-    const uint64_t time_ns = b->items[first].time_ns;
-    const size_t head_n = (size_t)(write_head(base, time_ns, number, 0, 1, head) - head);
-    r = write_parts(w, base, time_ns, number, most > head_n ? most - head_n : 0, to, ret);
+    const uint64_t time_ns = b->items[tick->first].time_ns;
+    const size_t head_n =
+        (size_t)(write_head(base, time_ns, tick->number, 0, 1, head) - head);
+    r = write_parts(w, base, tick, tick->most > head_n ? tick->most - head_n : 0, to,
+                    ret);
     if (r)
         buf_truncate(to, before);
     return r;

@@ -45,6 +45,14 @@ struct delta_since;
 PC_MUST_CHECK int delta_since_new(struct delta_since **ret);
 void delta_since_free(struct delta_since *w);
 
+/* What is to be written. */
+struct delta_tick {
+    const struct batch *batch; /* borrows */
+    size_t first;              /* item; the tick is all from there to the last */
+    uint64_t number;           /* in the session, at most INT64_MAX */
+    size_t most; /* bytes of a part; a measurement that alone takes more has its own */
+};
+
 /* Contents, one behind the other. */
 struct delta_parts {
     size_t ends[DELTA_SINCE_PARTS]; /* in the buffer */
@@ -53,18 +61,14 @@ struct delta_parts {
 
 /**
  * delta_since_encode() - write a tick
- * @b:      borrows; the tick is its items from @first to the last
- * @number: of the tick in the session, at most INT64_MAX
- * @most:   bytes of a part; a measurement that alone takes more has a part of its own
- * @to:     gets the parts; unchanged on failure
+ * @to: gets the parts; unchanged on failure
  *
  * Return: 0; E_CONFLICT where the base doesn't have such texts: only a new one helps;
  *         E_TOO_LARGE for more than DELTA_SINCE_PARTS, or beyond the maximum of @to;
  *         -ENOMEM.
  */
 PC_MUST_CHECK int delta_since_encode(struct delta_since *w, const struct delta_base *base,
-                                     const struct batch *b, size_t first, uint64_t number,
-                                     size_t most, struct buf *to,
+                                     const struct delta_tick *tick, struct buf *to,
                                      struct delta_parts *ret);
 
 /* Which part of which tick. */

@@ -103,8 +103,9 @@ static void check_tick(struct ends *e, uint64_t number, struct fuzz_input *from)
     make_tick(e, LIMIT_TIMESTAMP_MIN * SEC + number * (SEC / 2), from);
     size_t most = 4u * fuzz_byte(from);
     buf_reset(&e->body);
-    int r =
-        delta_since_encode(e->since, e->base, &e->in, 0, number, most, &e->body, &parts);
+    int r = delta_since_encode(e->since, e->base,
+                               &(struct delta_tick){&e->in, 0, number, most}, &e->body,
+                               &parts);
     FUZZ_CHECK(r == 0 || r == E_CONFLICT || r == E_TOO_LARGE);
     if (r)
         return;

@@ -73,7 +73,8 @@ static void tear_down(void)
 static int encode(uint64_t number, size_t most)
 {
     buf_reset(&sent);
-    return delta_since_encode(since, ours, &batch, 0, number, most, &sent, &parts);
+    return delta_since_encode(since, ours, &(struct delta_tick){&batch, 0, number, most},
+                              &sent, &parts);
 }
 
 static struct span part_at(size_t i)
@@ -280,7 +281,9 @@ START_TEST(tick_is_what_follows_the_first_item)
     add_tick(T0 + 2 * SEC, 2);
     buf_reset(&sent);
     bytes_put(&sent, SPAN("before"));
-    ck_assert_int_eq(delta_since_encode(since, ours, &batch, 3, 2, 1000, &sent, &parts),
+    ck_assert_int_eq(delta_since_encode(since, ours,
+                                        &(struct delta_tick){&batch, 3, 2, 1000}, &sent,
+                                        &parts),
                      0);
     ck_assert_int_eq(decode(span_from(buf_span(&sent), 6), &head, &at), 0);
     ck_assert_uint_eq(out.n_items, 3);
@@ -295,10 +298,14 @@ START_TEST(room_is_minded)
     add_tick(T0 + SEC, 1);
     ck_assert_int_eq(encode(1, 1000), 0);
     buf_init(&small, sent.len - 1);
-    ck_assert_int_eq(delta_since_encode(since, ours, &batch, 0, 1, 1000, &small, &parts),
+    ck_assert_int_eq(delta_since_encode(since, ours,
+                                        &(struct delta_tick){&batch, 0, 1, 1000}, &small,
+                                        &parts),
                      E_TOO_LARGE);
     ck_assert_uint_eq(small.len, 0);
-    ck_assert_int_eq(delta_since_encode(since, ours, &batch, 0, 1, 0, &small, &parts),
+    ck_assert_int_eq(delta_since_encode(since, ours,
+                                        &(struct delta_tick){&batch, 0, 1, 0}, &small,
+                                        &parts),
                      E_TOO_LARGE);
     ck_assert_uint_eq(small.len, 0);
 }
@@ -467,7 +474,8 @@ START_TEST(memory_may_run_out_at_any_time)
         if (r == 0)
             r = delta_since_new(&w);
         if (r == 0)
-            r = delta_since_encode(w, base, &batch, 0, 1, 1000, &body, &parts);
+            r = delta_since_encode(w, base, &(struct delta_tick){&batch, 0, 1, 1000},
+                                   &body, &parts);
         if (r == 0)
             r = delta_since_decode(w, base, buf_span(&body), &to, &head, NULL);
         fired = fault_disarm();
@@ -492,7 +500,8 @@ START_TEST(nothing_is_allocated_once_it_is_warm)
         uint64_t outside = fault_allocations();
         buf_reset(&sent);
         batch_reset(&out);
-        int r = delta_since_encode(since, ours, &batch, 0, i, 20, &sent, &parts);
+        int r = delta_since_encode(since, ours, &(struct delta_tick){&batch, 0, i, 20},
+                                   &sent, &parts);
         int n = r ? r : delta_since_decode(since, theirs, part_at(0), &out, &head, NULL);
         uint64_t made = fault_allocations() - outside;
         ck_assert_int_eq(r, 0);
