@@ -77,6 +77,17 @@ int buf_append_byte(struct buf *b, uint8_t byte)
     return 0;
 }
 
+int buf_append_zeros(struct buf *b, size_t n)
+{
+    int r = reserve(b, n);
+    if (r)
+        return r;
+    if (n > 0)
+        memset(b->data + b->len, 0, n);
+    b->len += n;
+    return 0;
+}
+
 int buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args;

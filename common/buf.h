@@ -61,6 +61,7 @@ void buf_commit(struct buf *b, size_t n);
  */
 PC_MUST_CHECK int buf_append(struct buf *b, struct span bytes);
 PC_MUST_CHECK int buf_append_byte(struct buf *b, uint8_t byte);
+PC_MUST_CHECK int buf_append_zeros(struct buf *b, size_t n);
 /* Appends formatted text without its terminator. Return as buf_append(). */
 PC_MUST_CHECK int buf_printf(struct buf *b, const char *format, ...) PC_PRINTF(2, 3);
 /* Appends the decimal digits of @value. Return as buf_append(). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/datagram.h"
 
+#include "common/le.h"
 #include "common/measurement.h"
 #include "common/varint.h"
 
@@ -32,13 +33,6 @@ static const char for_tick[crypto_generichash_blake2b_PERSONALBYTES + 1] =
 static const char for_snapshot[crypto_generichash_blake2b_PERSONALBYTES + 1] =
     "pcd datagram key";
 
-static uint8_t *put_le(uint64_t value, unsigned n, uint8_t *to)
-{
-    for (unsigned i = 0; i < n; i++)
-        *to++ = (uint8_t)(value >> 8 * i);
-    return to;
-}
-
 int datagram_start(void)
 {
     return sodium_init() < 0 ? -ENOSYS : 0;
@@ -63,19 +57,18 @@ static void derive(const uint8_t digest[DATAGRAM_DIGEST_BYTES], const char *purp
 uint64_t datagram_key_id(const uint8_t digest[DATAGRAM_DIGEST_BYTES])
 {
     uint8_t hash[crypto_generichash_blake2b_BYTES_MIN];
-    uint64_t id = 0;
+    struct cursor c;
 
     derive(digest, for_key_id, NULL, 0, hash, sizeof hash);
-    for (unsigned i = KEY_ID_BYTES; i-- > 0;)
-        id = id << 8 | hash[i];
-    return id;
+    cursor_init(&c, span_of(hash, sizeof hash));
+    return cursor_le(&c, KEY_ID_BYTES);
 }
 
 void datagram_key(const uint8_t digest[DATAGRAM_DIGEST_BYTES],
                   const struct datagram_head *head, struct datagram_key *ret)
 {
     uint8_t in[SESSION_BYTES + LIMIT_IDENTIFIER_BYTES];
-    uint8_t *at = put_le(head->session, SESSION_BYTES, in);
+    uint8_t *at = le_write(head->session, SESSION_BYTES, in);
 
     assert(head->identifier.n <= LIMIT_IDENTIFIER_BYTES);
     memcpy(at, head->identifier.data, head->identifier.n);
@@ -90,8 +83,8 @@ static size_t write_clear(const struct datagram_head *head, uint8_t *to)
 
     assert(head->identifier.n <= LIMIT_IDENTIFIER_BYTES);
     *at++ = (uint8_t)(VERSION << VERSION_BITS | head->kind);
-    at = put_le(head->key_id, KEY_ID_BYTES, at);
-    at = put_le(head->session, SESSION_BYTES, at);
+    at = le_write(head->key_id, KEY_ID_BYTES, at);
+    at = le_write(head->session, SESSION_BYTES, at);
     at = varint_write(head->number, at);
     at = varint_write(head->snapshot, at);
     *at++ = (uint8_t)head->identifier.n;
@@ -115,7 +108,7 @@ static struct nonce nonce_of(uint64_t number)
 {
     struct nonce nonce = {{0}};
 
-    put_le(number, sizeof number, nonce.bytes);
+    (void)le_write(number, sizeof number, nonce.bytes);
     return nonce;
 }
 

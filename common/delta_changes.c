@@ -137,15 +137,10 @@ static bool row_is_zero(const uint64_t *row, size_t n)
 /* Appends a bitmap of zeros. Return: where it begins; NULL without room or bits. */
 static uint8_t *add_bitmap(struct buf *to, size_t bits, int *r)
 {
-    size_t n = (bits + 7) / 8;
+    size_t at = to->len;
 
-    *r = n > 0 ? buf_reserve(to, n) : 0;
-    if (*r || n == 0)
-        return NULL;
-    uint8_t *at = buf_tail(to);
-    memset(at, 0, n);
-    buf_commit(to, n);
-    return at;
+    *r = buf_append_zeros(to, (bits + 7) / 8);
+    return *r || bits == 0 ? NULL : to->data + at;
 }
 
 static void set_bit(uint8_t *bitmap, size_t bit)

@@ -138,20 +138,16 @@ static int reserve_tracks(struct chain *c, size_t n)
 static int find_source(struct chain *c, struct span name, size_t hint, uint32_t *ret)
 {
     struct delta_sources *s = &c->state.sources;
-    size_t i = 0;
+    size_t i = delta_sources_find(s, name, hint);
 
-    if (hint < s->n && span_equal(delta_sources_name(s, hint), name)) {
-        *ret = (uint32_t)hint;
+    *ret = (uint32_t)i;
+    if (i < s->n && i == hint) /* its track was made when it was found first */
         return 0;
-    }
-    while (i < s->n && !span_equal(delta_sources_name(s, i), name))
-        i++;
     int r = i == s->n ? delta_sources_add(s, name) : 0;
     if (r == 0)
         r = reserve_tracks(c, s->n);
     if (r == 0)
         r = delta_sources_get(s, i, &c->tracks[i].source);
-    *ret = (uint32_t)i;
     return r;
 }
 
@@ -341,15 +337,12 @@ static int write_order(struct delta_encoder *e, const struct batch *b)
 /* The bitmap of the ticks that a group is in. */
 static int write_ticks(struct delta_encoder *e, const struct batch *b, size_t group)
 {
-    size_t n = (b->n_ticks + 7) / 8;
     size_t tick = 0;
 
     buf_reset(&e->ticks);
-    int r = buf_reserve(&e->ticks, n);
+    int r = buf_append_zeros(&e->ticks, (b->n_ticks + 7) / 8);
     if (r)
         return r;
-    memset(buf_tail(&e->ticks), 0, n);
-    buf_commit(&e->ticks, n);
     for (size_t i = 0; i < b->n_items; i++) {
         tick += i > 0 && b->items[i].starts_tick;
         if (e->group_of[i] == group)

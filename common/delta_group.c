@@ -166,18 +166,16 @@ static int begin_shape(struct delta_writer *w, struct delta_track *t, uint32_t n
         r = write_base(w, t, cut, text);
     if (r == 0)
         r = write_shape(w, cut, text);
+    bool keeps_columns = s->has_shape && s->shape.n == cut->n;
     if (r == 0)
-        r = shape_reserve(&s->shape, cut->n);
+        r = shape_copy(&s->shape, cut);
     if (r)
         return r;
-    if (!s->has_shape || s->shape.n != cut->n) {
+    if (!keeps_columns) {
         s->n_predictors = 0;
         t->n_cells = t->n_seen = 0;
         t->is_predicted = false;
     }
-    if (cut->n > 0)
-        memcpy(s->shape.columns, cut->columns, cut->n * sizeof *cut->columns);
-    s->shape.n = cut->n;
     s->has_shape = true;
     return 0;
 }

@@ -43,15 +43,9 @@ static int copy_source(struct delta_source *to, const struct delta_source *from)
     int r = delta_source_keep(to, buf_span(&from->text));
 
     if (r == 0)
-        r = shape_reserve(&to->shape, from->shape.n);
-    if (r)
-        return r;
-    if (from->shape.n > 0)
-        memcpy(to->shape.columns, from->shape.columns,
-               from->shape.n * sizeof *from->shape.columns);
-    to->shape.n = from->shape.n;
-    to->has_shape = true;
-    return 0;
+        r = shape_copy(&to->shape, &from->shape);
+    to->has_shape = r == 0;
+    return r;
 }
 
 static int copy_sources(struct delta_sources *to, const struct delta_sources *from)
@@ -137,49 +131,11 @@ void delta_since_free(struct delta_since *w)
     free(w);
 }
 
-/* The number of a subsystem in the base. @hint: looked at first. Return: is it there? */
-static bool find_source(const struct delta_base *base, struct span name, size_t hint,
-                        size_t *ret)
-{
-    const struct delta_sources *s = &base->sources;
-    size_t i = 0;
-
-    if (hint < s->n && span_equal(delta_sources_name(s, hint), name))
-        i = hint;
-    while (i < s->n && !span_equal(delta_sources_name(s, i), name))
-        i++;
-    *ret = i;
-    return i < s->n;
-}
-
-static int copy_shape(struct delta_since *w, const struct shape *from)
-{
-    int r = shape_reserve(&w->shape, from->n);
-
-    if (r == 0 && from->n > 0)
-        memcpy(w->shape.columns, from->columns, from->n * sizeof *from->columns);
-    if (r == 0)
-        w->shape.n = from->n;
-    return r;
-}
-
-/* Appends so many zeros. */
-static int append_zeros(struct buf *to, size_t n)
-{
-    int r = buf_reserve(to, n);
-
-    if (r || n == 0)
-        return r;
-    memset(buf_tail(to), 0, n);
-    buf_commit(to, n);
-    return 0;
-}
-
 /* Which of its bytes aren't 0, as bits, and those: most columns never change. */
 static int write_bitmap(const struct buf *bitmap, struct buf *to)
 {
     size_t at = to->len;
-    int r = append_zeros(to, (bitmap->len + 7) / 8);
+    int r = buf_append_zeros(to, (bitmap->len + 7) / 8);
 
     for (size_t i = 0; i < bitmap->len && r == 0; i++) {
         if (bitmap->data[i] == 0)
@@ -194,7 +150,7 @@ static int write_changes(struct delta_since *w, size_t n, struct buf *to)
 {
     buf_reset(&w->bitmap);
     buf_reset(&w->values);
-    int r = append_zeros(&w->bitmap, (w->shape.n + 7) / 8);
+    int r = buf_append_zeros(&w->bitmap, (w->shape.n + 7) / 8);
     for (size_t i = 0; i < n && r == 0; i++) {
         const struct shape_change *c = &w->changes[i];
         w->bitmap.data[c->column / 8] |= (uint8_t)(1u << c->column % 8);
@@ -219,10 +175,10 @@ static int write_raw(struct delta_since *w, size_t number, struct span text)
 static int write_group(struct delta_since *w, const struct delta_base *base,
                        const struct measurement *m, size_t hint)
 {
-    size_t number;
+    size_t number = delta_sources_find(&base->sources, m->subsystem, hint);
     size_t n = 0;
 
-    if (!find_source(base, m->subsystem, hint, &number))
+    if (number == base->sources.n)
         return E_CONFLICT;
     const struct delta_source *s = base->sources.at[number];
     bool has_shape = s && s->has_shape;
@@ -232,7 +188,7 @@ static int write_group(struct delta_since *w, const struct delta_base *base,
     if (!has_shape)
         return E_CONFLICT;
     w->seen[number] = true;
-    int r = copy_shape(w, &s->shape);
+    int r = shape_copy(&w->shape, &s->shape);
     if (r == 0)
         r = delta_reserve(&w->changes, &w->cap_changes, s->shape.n, sizeof *w->changes);
     if (r == 0 && !shape_read(&w->shape, buf_span(&s->text), m->text, w->changes, &n))
@@ -366,7 +322,7 @@ static int read_bitmap(struct delta_since *w, size_t n_columns, struct cursor *c
     size_t n = (n_columns + 7) / 8;
 
     buf_reset(&w->bitmap);
-    int r = append_zeros(&w->bitmap, n);
+    int r = buf_append_zeros(&w->bitmap, n);
     if (r)
         return r;
     struct span which = cursor_bytes(c, (n + 7) / 8);
@@ -412,7 +368,7 @@ static int take_text(struct delta_since *w, const struct delta_source *s, bool i
     }
     int r = read_edits(w, s->shape.n, c, &n);
     if (r == 0 && c->r == 0)
-        r = copy_shape(w, &s->shape);
+        r = shape_copy(&w->shape, &s->shape);
     buf_reset(&w->text);
     if (r == 0 && c->r == 0)
         r = buf_reserve(&w->text, shape_step_room(s->text.len, n));

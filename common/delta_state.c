@@ -88,6 +88,17 @@ struct span delta_sources_name(const struct delta_sources *s, size_t i)
     return i < N_WELL_KNOWN ? span_of_str(well_known[i]) : buf_span(&s->at[i]->name);
 }
 
+size_t delta_sources_find(const struct delta_sources *s, struct span name, size_t hint)
+{
+    size_t i = 0;
+
+    if (hint < s->n && span_equal(delta_sources_name(s, hint), name))
+        return hint;
+    while (i < s->n && !span_equal(delta_sources_name(s, i), name))
+        i++;
+    return i;
+}
+
 static int make(struct delta_source **at)
 {
     if (*at)

@@ -81,6 +81,9 @@ void delta_sources_done(struct delta_sources *s);
 /* Back to the well-known ones, without shapes; memory is kept. */
 void delta_sources_reset(struct delta_sources *s);
 
+/* The number of a subsystem; n if there is none of that name. @hint: any number, which is
+ * looked at first. */
+size_t delta_sources_find(const struct delta_sources *s, struct span name, size_t hint);
 /* The name of subsystem @i < n. */
 struct span delta_sources_name(const struct delta_sources *s, size_t i);
 /* The subsystem with number @i < n, made where it was not used yet. Return: 0; -ENOMEM.

@@ -32,6 +32,18 @@ int shape_reserve(struct shape *s, size_t n)
     return 0;
 }
 
+int shape_copy(struct shape *s, const struct shape *from)
+{
+    int r = shape_reserve(s, from->n);
+
+    if (r)
+        return r;
+    if (from->n > 0)
+        memcpy(s->columns, from->columns, from->n * sizeof *from->columns);
+    s->n = from->n;
+    return 0;
+}
+
 static bool is_digit(uint8_t byte)
 {
     return byte >= '0' && byte <= '9';

@@ -47,6 +47,9 @@ void shape_done(struct shape *s);
 /* Makes room for @n columns in all. Return: 0; -ENOMEM. */
 PC_MUST_CHECK int shape_reserve(struct shape *s, size_t n);
 
+/* Makes a shape the same as another. Return: 0; -ENOMEM: it is as it was. */
+PC_MUST_CHECK int shape_copy(struct shape *s, const struct shape *from);
+
 /**
  * shape_cut() - find the columns of a text by the cutting rule
  * @text: borrows

@@ -264,7 +264,7 @@ static size_t slots_needed(const struct pcc_conf *conf, size_t n_sources)
 
     if (batch_ns > conf->flush_interval_ns)
         batch_ns = conf->flush_interval_ns;
-    slots += batch_ns > 0 ? (BEHIND_NS + batch_ns - 1) / batch_ns : OUTBOX_SLOTS;
+    slots += (BEHIND_NS + batch_ns - 1) / batch_ns; /* options have a minimum above 0 */
     return slots < OUTBOX_SLOTS ? (size_t)slots : OUTBOX_SLOTS;
 }
 

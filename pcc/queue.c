@@ -62,8 +62,6 @@ static bool fits(const struct queue_item *item, size_t n)
 /* A spare one that fits; else a new one, in the place of a spare. */
 static struct queue_item *get_item(struct queue *q, size_t n)
 {
-    size_t cap = (n / ROUND + 1) * ROUND;
-
     for (struct queue_item **at = &q->spares; *at; at = &(*at)->next)
         if (fits(*at, n))
             return take_spare(q, at);
@@ -72,6 +70,7 @@ static struct queue_item *get_item(struct queue *q, size_t n)
     struct queue_item *item = calloc(1, sizeof *item);
     if (!item)
         return NULL;
+    size_t cap = (n / ROUND + 1) * ROUND;
     /* A buffer grows by doubling, but never past its maximum: this makes it exact. */
     buf_init(&item->body, cap);
     if (buf_reserve(&item->body, cap)) {

@@ -3,6 +3,7 @@
 
 #include "common/cursor.h"
 #include "common/hash.h"
+#include "common/le.h"
 
 #include <assert.h>
 
@@ -42,8 +43,7 @@ static size_t header_bytes(const struct spool_file *f)
 /* Room for all was reserved. */
 static void put(struct buf *to, uint64_t value, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++)
-        buf_tail(to)[i] = (uint8_t)(value >> (8 * i));
+    (void)le_write(value, n, buf_tail(to));
     buf_commit(to, n);
 }
 
@@ -107,8 +107,7 @@ int spool_file_write(const struct spool_file *f, struct buf *to)
         put_part(to, &f->parts[i]);
     put_bytes(to, f->identifier);
     uint32_t crc = hash_crc32c(0, span_of(to->data + at + 4, header - 4));
-    for (unsigned i = 0; i < 4; i++)
-        to->data[at + i] = (uint8_t)(crc >> (8 * i));
+    (void)le_write(crc, 4, to->data + at);
     for (size_t i = 0; i < f->n_parts; i++)
         put_bytes(to, f->parts[i].body);
     return 0;

@@ -3,6 +3,7 @@
 
 #include "common/hash.h"
 #include "common/io.h"
+#include "common/le.h"
 #include "common/units.h"
 
 #include <assert.h>
@@ -21,13 +22,6 @@ void log_name(uint64_t number, char ret_name[LOG_NAME_BYTES])
     (void)snprintf(ret_name, LOG_NAME_BYTES, "%012" PRIu64 ".log", number);
 }
 
-static uint8_t *put(uint8_t *at, uint64_t value, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        *at++ = (uint8_t)(value >> 8 * i);
-    return at;
-}
-
 /* Encodes a header; the identifier follows it at once. Return: bytes used. */
 static size_t encode(const struct log_record *rec, uint64_t number, uint32_t lines_crc,
                      uint8_t ret[LOG_HEADER_BYTES + LIMIT_IDENTIFIER_BYTES])
@@ -35,27 +29,27 @@ static size_t encode(const struct log_record *rec, uint64_t number, uint32_t lin
     bool begins = rec->type == LOG_BEGIN;
     uint8_t *at = ret + 4;
 
-    at = put(at, LOG_MAGIC, 4);
-    at = put(at, number, 8);
-    at = put(at, rec->group, 8);
-    at = put(at, (uint64_t)rec->type, 1);
-    at = put(at, rec->has_key ? LOG_FLAG_KEY : 0, 1);
-    at = put(at, rec->identifier.n, 2);
-    at = put(at, rec->day, 4);
-    at = put(at, rec->arrival_ns, 8);
-    at = put(at, begins ? rec->before.number : rec->file_offset, 8);
-    at = put(at, begins ? rec->before.offset : rec->lines.n, 8);
-    at = put(at, rec->key.session, 8);
-    at = put(at, rec->key.seq, 8);
-    at = put(at, rec->key.floor, 8);
-    at = put(at, rec->n_measurements, 4);
-    at = put(at, lines_crc, 4);
+    at = le_write(LOG_MAGIC, 4, at);
+    at = le_write(number, 8, at);
+    at = le_write(rec->group, 8, at);
+    at = le_write((uint64_t)rec->type, 1, at);
+    at = le_write(rec->has_key ? LOG_FLAG_KEY : 0, 1, at);
+    at = le_write(rec->identifier.n, 2, at);
+    at = le_write(rec->day, 4, at);
+    at = le_write(rec->arrival_ns, 8, at);
+    at = le_write(begins ? rec->before.number : rec->file_offset, 8, at);
+    at = le_write(begins ? rec->before.offset : rec->lines.n, 8, at);
+    at = le_write(rec->key.session, 8, at);
+    at = le_write(rec->key.seq, 8, at);
+    at = le_write(rec->key.floor, 8, at);
+    at = le_write(rec->n_measurements, 4, at);
+    at = le_write(lines_crc, 4, at);
     assert(at == ret + LOG_HEADER_BYTES);
     if (rec->identifier.n)
         memcpy(at, rec->identifier.data, rec->identifier.n);
 
     size_t n = LOG_HEADER_BYTES + rec->identifier.n;
-    (void)put(ret, hash_crc32c(0, span_of(ret + 4, n - 4)), 4);
+    (void)le_write(hash_crc32c(0, span_of(ret + 4, n - 4)), 4, ret);
     return n;
 }
 

@@ -65,10 +65,9 @@ def _by(row):
 
 class Report:
     """One run. folder: where RESULTS.md and plots/ go; command: how it was started; again:
-    names of parts whose goals and sections take the place of those that the report there
-    has."""
+    do goals and sections take the place of those that the report there has?"""
 
-    def __init__(self, folder, command, again=()):
+    def __init__(self, folder, command, again=False):
         self.folder = folder
         self.command = command
         self.begin = time.time()
@@ -76,13 +75,15 @@ class Report:
         self._load = os.getloadavg()[0]
         self._goals = []
         self._sections = []
-        self._again = again
+        self._parts = []
         self._there = _read(self._path) if again else None
         os.makedirs(folder, exist_ok=True)
 
-    def section(self, title):
+    def section(self, title, part=None):
         """Begins what a part has to say."""
         self._sections.append([title])
+        if part:
+            self._parts.append(part)
 
     def text(self, markdown):
         if not self._sections:
@@ -122,7 +123,7 @@ class Report:
 
     def write(self):
         """Writes all there is so far. Returns the path."""
-        head, goals, sections = self._merged() if self._again else self._new()
+        head, goals, sections = self._merged() if self._there else self._new()
         parts = [head]
         if goals:
             parts.append("## Goals\n\n" + "\n".join(
@@ -139,42 +140,41 @@ class Report:
                 f"Written by `{self.command}`. A figure of several runs is their median, with"
                 " the least\nand the greatest behind it. Times on a shared machine are noisy:"
                 " compare what stands\nin one report, not reports.\n\n" + self._machine())
-        return head, self._goals, [(title, "\n\n".join(texts))
-                                   for title, *texts in self._sections]
+        return head, self._goals, self._texts()
+
+    def _texts(self):
+        return [(title, "\n\n".join(texts)) for title, *texts in self._sections]
 
     def _merged(self):
         """What is there, with what was measured again in its place."""
         head, goals, sections = self._there
-        _, _, ours = self._new()
-        head += "\n" + _row(["measured again", f"{', '.join(self._again)}: {self._when()}"])
+        head += "\n" + _row(["measured again", f"{', '.join(self._parts)}: {self._date()},"
+                             f" commit {prepare.commit()}, load before {self._load:.2f}"])
         for part in {_by(row): None for row in self._goals}:
             at = [i for i, row in enumerate(goals) if _by(row) == part]
             rows = [row for row in self._goals if _by(row) == part]
             goals = [row for row in goals if _by(row) != part]
             place = at[0] if at else len(goals)
             goals[place:place] = rows
-        for title, text in ours:
+        for title, text in self._texts():
             if title not in [old for old, _ in sections]:
                 sections = [*sections, (title, text)]
             sections = [(old, text if old == title else was) for old, was in sections]
         return head, goals, sections
 
-    def _when(self):
+    def _date(self):
         took = (time.time() - self.begin) / 60
         return (time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.begin)) +
-                f", took {took:.0f} min, commit {prepare.commit()}, load before"
-                f" {self._load:.2f}")
+                f", took {took:.0f} min")
 
     def _machine(self):
-        took = (time.time() - self.begin) / 60
         rows = [["machine", f"{prepare.processor()}, {os.cpu_count()} CPUs,"
                             f" {prepare.memory() / 2**30:.1f} GiB"],
                 ["system", f"{prepare.distribution()}, Linux {os.uname().release},"
                            f" {prepare.disk(self.folder)}"],
                 *prepare.versions(),
                 ["commit", prepare.commit()],
-                ["date", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self.begin))
-                 + f", took {took:.0f} min"],
+                ["date", self._date()],
                 ["load before", f"{self._load:.2f}"]]
         return _table(["", ""], rows)
 

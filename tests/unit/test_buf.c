@@ -31,6 +31,21 @@ START_TEST(append_refuses_to_pass_its_limit)
 }
 END_TEST
 
+START_TEST(zeros_are_appended_within_the_limit)
+{
+    CLEANUP(buf_done) struct buf b;
+
+    buf_init(&b, 6);
+    ck_assert_int_eq(buf_append_zeros(&b, 0), 0);
+    ck_assert_int_eq(buf_append(&b, SPAN("abc")), 0);
+    ck_assert_int_eq(buf_append_zeros(&b, 4), E_TOO_LARGE);
+    ck_assert_uint_eq(b.len, 3);
+    memset(buf_tail(&b), 'x', b.cap - b.len);
+    ck_assert_int_eq(buf_append_zeros(&b, 3), 0);
+    ck_assert(span_equal(buf_span(&b), span_of("abc\0\0", 6)));
+}
+END_TEST
+
 START_TEST(printf_takes_long_texts)
 {
     CLEANUP(buf_done) struct buf b;
@@ -98,6 +113,7 @@ int main(void)
 
     tcase_add_test(c, append_keeps_the_bytes_in_order);
     tcase_add_test(c, append_refuses_to_pass_its_limit);
+    tcase_add_test(c, zeros_are_appended_within_the_limit);
     tcase_add_test(c, printf_takes_long_texts);
     tcase_add_test(c, append_survives_any_failed_allocation);
     tcase_add_test(c, take_moves_and_shrink_frees);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/units.h"
 #include "pcc/backlog.h"
-#include "pcc/queue.h"
 #include "pcc/recode.h"
 #include "tests/lib/batches.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/suite.h"
+#include "tests/unit/queue_room.h"
 
 #include <errno.h>
 
@@ -14,9 +14,6 @@
 
 static const struct form best = {MEDIA_MSGPACK, CODING_GZIP};
 static const struct form plain = {MEDIA_JSON, CODING_IDENTITY};
-
-/* What memory has of a small batch, as pcc/queue.c counts it. */
-#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 5 / 4)
 
 static struct pcc_conf conf;
 static struct counters counters;

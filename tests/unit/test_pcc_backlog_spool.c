@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "common/units.h"
 #include "pcc/backlog.h"
-#include "pcc/queue.h"
 #include "pcc/spool_folder.h"
 #include "tests/lib/batches.h"
 #include "tests/lib/fault.h"
 #include "tests/lib/home.h"
 #include "tests/lib/suite.h"
+#include "tests/unit/queue_room.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,9 +15,6 @@
 
 static struct home home;
 static struct spool_conf spool_conf;
-/* What memory has of a small batch, as pcc/queue.c counts it. */
-#define ITEM_BYTES ((sizeof(struct queue_item) + 512) * 5 / 4)
-
 static struct pcc_conf conf;
 static struct counters counters;
 static struct outbox *outbox;
